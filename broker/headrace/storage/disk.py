@@ -1,0 +1,103 @@
+"""The disk as the log sees it: a port with a real adapter (os_disk) and a simulated one (sim).
+
+Both pass one contract test. Every call is synchronous. Calls that may block for long (`sync`,
+a cold `pread`) release the GIL for their whole length, so the shell may run them in a thread.
+
+What a crash leaves is the port's contract: bytes appended and not synced may be lost or torn;
+a rename, creation or removal is lost unless its directory was synced; after a failed sync
+nothing is known about any unsynced byte of that file, so the caller takes the disk offline.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from typing_extensions import Buffer
+
+
+class DiskFull(Exception):
+    """No room (ENOSPC, EDQUOT, or RLIMIT_FSIZE). The file is as it was before the call."""
+
+
+class DiskFault(Exception):
+    """Any other error of the disk. What was written is unknown: the log dir goes offline."""
+
+
+class File(Protocol):
+    """An open file. `size` is kept by the adapter; a fresh open reads it from the disk."""
+
+    path: str
+    size: int
+
+    def append(self, data: Buffer) -> None:
+        """Write all of `data` at the end. Raises DiskFull (nothing written) or DiskFault."""
+        ...
+
+    def pread(self, count: int, position: int) -> bytes:
+        """Up to `count` bytes at `position`; fewer only at the end of the file."""
+        ...
+
+    def pread_nowait(self, count: int, position: int) -> bytearray | None:
+        """As pread from the page cache alone; None where that would touch the device."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        ...
+
+    def sync(self) -> None:
+        """Make every byte written so far survive a power cut (fdatasync). Raises DiskFault."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor for sendfile, or -1 where the adapter has none."""
+        ...
+
+    def close(self) -> None:
+        """Close; idempotent."""
+        ...
+
+
+class Disk(Protocol):
+    """Paths are absolute, with "/" between names."""
+
+    def open(self, path: str, *, create: bool = False) -> File:
+        """Open for reading and appending. Raises FileNotFoundError unless `create`."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """A whole small file (checkpoint, snapshot). Raises FileNotFoundError."""
+        ...
+
+    def write_atomically(self, path: str, parts: Sequence[Buffer]) -> None:
+        """Replace a small file: write beside it, sync, rename, sync the directory."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, sorted. Raises FileNotFoundError."""
+        ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def make_dir(self, path: str) -> None:
+        """Create a directory and its parents, and sync the directories that hold them."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename; survives a crash only after sync_dir of the parent."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file; absent is fine. Survives a crash only after sync_dir."""
+        ...
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory and all in it; absent is fine."""
+        ...
+
+    def sync_dir(self, path: str) -> None:
+        """Make creations, renames and removals in this directory survive a power cut."""
+        ...
+
+    def free_bytes(self, path: str) -> int:
+        """Room left for us on the file system that holds `path`."""
+        ...
