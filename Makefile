@@ -1,0 +1,53 @@
+# All there is to remember: demo, test, check, bench, compat. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.locked
+
+.PHONY: setup demo test check gen bench compat clean lock
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Headrace needs Python 3.11 or newer: try 'make PYTHON=python3.12 setup'"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m tests.demo
+
+test: check
+	$(BIN)/python -m tests.tools
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m headrace.config.render --check
+	$(BIN)/python -m headrace.server.skipped --check
+
+gen: setup
+	$(BIN)/python -m headrace.config.render --write
+	$(BIN)/python -m headrace.server.skipped --write
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+compat: setup
+	$(BIN)/python -m e2e.compat
+
+clean:
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .ruff_cache
+
+# Lock files carry hashes and no addresses.
+lock: setup
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-header --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml requirements/build.in
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-header --output-file requirements/broker.txt pyproject.toml
