@@ -1,0 +1,67 @@
+"""What can go wrong between this client and a cluster, each a sentence for a person.
+
+`BrokerRefused` carries the broker's code, so a caller decides on `code`, never on the text.
+"""
+
+from headrace.base.errors import Code
+
+
+class ClientError(Exception):
+    """Anything this client reports: what happened, where, and what to do about it."""
+
+
+class Unreachable(ClientError):
+    """No broker answers at any of the addresses that were tried."""
+
+
+class ConnectionLost(ClientError):
+    """The connection ended while requests were waiting; whether they were done is unknown."""
+
+
+class RequestTimedOut(ClientError):
+    """No answer within the time given; whether the request was done is unknown."""
+
+
+class Incompatible(ClientError):
+    """The broker and this client share no version of a request."""
+
+
+class BrokerRefused(ClientError):
+    """The broker answered with an error code."""
+
+    def __init__(self, code: Code, what: str, message: str | None = None) -> None:
+        self.code = code
+        self.what = what
+        reason = message or _IN_WORDS.get(code, "")
+        super().__init__(f"{what}: {code.name}" + (f" ({reason})" if reason else ""))
+
+
+def code_of(number: int) -> Code:
+    """The code of a response's number; a number newer than our table is the unknown error."""
+    try:
+        return Code(int(number))
+    except ValueError:
+        return Code.UNKNOWN_SERVER_ERROR
+
+
+def check(number: int, what: str, message: str | None = None) -> None:
+    """Raise `BrokerRefused` unless `number` is NONE. `what` says what was asked, and of what."""
+    if number:
+        raise BrokerRefused(code_of(number), what, message)
+
+
+_IN_WORDS = {
+    Code.UNKNOWN_TOPIC_OR_PARTITION: "no such topic or partition: `headrace topic list` shows"
+    " the topics, `headrace topic create` makes one",
+    Code.TOPIC_ALREADY_EXISTS: "there is a topic of that name already",
+    Code.MESSAGE_TOO_LARGE: "larger than the topic's max.message.bytes: raise it with"
+    " `headrace topic alter TOPIC --set max.message.bytes=N`, or send less",
+    Code.GROUP_ID_NOT_FOUND: "no such group: `headrace group list` shows the groups",
+    Code.NON_EMPTY_GROUP: "the group has members: stop its consumers first",
+    Code.OFFSET_OUT_OF_RANGE: "no record has that offset: `headrace topic describe TOPIC` shows"
+    " the first and the last",
+    Code.NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas",
+    Code.INVALID_TOPIC_EXCEPTION: "a topic's name is 1 to 249 letters, digits, '.', '_' or '-'",
+    Code.INVALID_REPLICATION_FACTOR: "the cluster has fewer brokers than replicas were asked for",
+    Code.KAFKA_STORAGE_ERROR: "the broker's disk is full or failing: its log says which",
+}
