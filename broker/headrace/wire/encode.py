@@ -63,7 +63,9 @@ def entity_writer(entity: type) -> Writer:
 def _accept_other_versions(entity: type, names: set[str], accepted: set[str]) -> None:
     """Add `names` to `accepted` where another version of the API has them; else it is a typo."""
     api = APIS[entity.__api_key__]  # type: ignore[attr-defined]
-    for version in (api.max_version, api.served_from):
+    for version in range(api.max_version, api.served_from - 1, -1):
+        if names <= accepted:
+            return
         for direction in (RESPONSE, REQUEST):
             known = _names(schema_of(message_class(api.key, version, direction)))
             accepted |= names & known
