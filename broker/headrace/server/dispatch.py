@@ -1,0 +1,136 @@
+"""From a frame to its handler, and from what the handler gives to an answer.
+
+Produce, Fetch and Metadata read and write their frames by hand (`FRAME_HANDLERS`). Every other
+API is decoded by kio, handled as values, and encoded by kio. A handler may be a coroutine; the
+connection then waits for it, others go on.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from headrace.base.errors import Code
+from headrace.base.invariant import Bug
+from headrace.server import crash
+from headrace.server.connection import Answer, Connection, Outcome
+from headrace.wire import messages
+from headrace.wire.framing import ProtocolError, RequestHeader, read_header
+from headrace.wire.versions import API_VERSIONS, APIS, PRODUCE
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+log = structlog.get_logger("headrace.dispatch")
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks, in which version, through which listener."""
+
+    api_version: int
+    client_id: str | None
+    listener: str
+    peer_host: str
+    principal: str = "User:ANONYMOUS"
+
+
+class Dispatcher:
+    """One for all listeners of a broker."""
+
+    def __init__(self, broker: "Broker") -> None:
+        # The table of handlers imports every API; it is made once the broker exists.
+        from headrace.server.apis import FRAME_HANDLERS, HANDLERS
+
+        self._broker = broker
+        self._frame_handlers = FRAME_HANDLERS
+        self._handlers = HANDLERS
+        self._requests = broker.requests
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def execute(self, connection: Connection, frame: memoryview, listener: str) -> Outcome:
+        """Execute one request. Raises ProtocolError where the peer broke the protocol."""
+        header = read_header(frame)
+        key, version = header.api_key, header.api_version
+        api = APIS.get(key)
+        if api is None or not api.serves(version):
+            if key == API_VERSIONS:
+                return _unsupported_api_versions(header)
+            if key != PRODUCE:
+                raise ProtocolError(f"API key {key} version {version} is not served here")
+        self._requests.count(key)
+        frame_handler = self._frame_handlers.get(key)
+        if frame_handler is not None:
+            return frame_handler(self._broker, connection, header, frame)
+        request = messages.read_request(key, version, frame, header.body)
+        context = RequestContext(version, header.client_id, listener, connection.peer_host)
+        try:
+            outcome = self._handlers[key](self._broker, request, context)
+        except Exception as bug:
+            return self._fault(connection, header, bug)
+        if isinstance(outcome, Mapping):
+            return self._encode(header, outcome)
+        answer = Answer(connection, holds=True)
+        task = asyncio.get_running_loop().create_task(
+            self._await(connection, header, outcome, answer)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return answer
+
+    async def _await(
+        self,
+        connection: Connection,
+        header: RequestHeader,
+        handling: Coroutine[Any, Any, Fields],
+        answer: Answer,
+    ) -> None:
+        try:
+            parts = self._encode(header, await handling)
+        except Exception as bug:
+            parts = self._fault(connection, header, bug)
+        except Bug as bug:
+            crash.now(bug)
+        answer.resolve(parts)
+
+    def _encode(self, header: RequestHeader, fields: Fields) -> bytes:
+        error = fields.get("error_code", 0)
+        if error:
+            self._requests.count_error(header.api_key, int(error))
+        return messages.write_response(
+            header.api_key, header.api_version, header.correlation_id, fields
+        )
+
+    def _fault(self, connection: Connection, header: RequestHeader, bug: Exception) -> None:
+        """A bug in one request costs its peer the connection, and us a loud line."""
+        self._requests.count_error(header.api_key, int(Code.UNKNOWN_SERVER_ERROR))
+        log.error(
+            "a request failed on a bug of ours; its connection is closed",
+            api=APIS[header.api_key].name,
+            version=header.api_version,
+            client_id=header.client_id,
+            exc_info=bug,
+        )
+        connection.close()
+
+    async def close(self) -> None:
+        """End what is still being handled."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _unsupported_api_versions(header: RequestHeader) -> bytes:
+    """A version we do not know is answered in version 0, naming what we do (KIP-511)."""
+    api = APIS[API_VERSIONS]
+    fields = {
+        "error_code": Code.UNSUPPORTED_VERSION,
+        "api_keys": [
+            {"api_key": api.key, "min_version": api.advertised_from, "max_version": api.max_version}
+        ],
+    }
+    return messages.write_response(API_VERSIONS, 0, header.correlation_id, fields)

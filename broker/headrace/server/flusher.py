@@ -1,0 +1,157 @@
+"""Group commit, interval flushes and recovery checkpoints: everything that syncs a log.
+
+One flush job is in flight at a time, in a thread (fdatasync releases the GIL for its whole
+length). Whatever arrives meanwhile rides the next one, so the cost of a sync is shared by all
+that wait for it. Three reasons make a log due:
+- durability=ack: at once, somebody waits for it;
+- durability=interval: at the latest `durability.interval.ms` after the first unsynced byte;
+- any mode: `log.recovery.bytes.max` unsynced bytes, which bounds recovery after a crash.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from headrace.base.errors import Code, Refusal
+from headrace.storage.disk import DiskFault
+from headrace.storage.log import Flush, Log
+
+
+class Flushable(Protocol):
+    """What the flusher needs of a partition."""
+
+    log: Log
+    durable: bool
+    failure: str | None
+
+    @property
+    def name(self) -> str: ...
+
+    def flushed(self, offset: int) -> None: ...
+
+    def fail(self, why: str) -> Refusal: ...
+
+
+class Flusher:
+    """Owned by the event loop; only `_run` is executed elsewhere."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        recovery_bytes_max: int,
+        on_disk_fault: Callable[[str], None],
+        on_disk_full: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._recovery_bytes_max = recovery_bytes_max
+        self._on_disk_fault = on_disk_fault
+        self._on_disk_full = on_disk_full
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
+        self._due: dict[Flushable, None] = {}
+        self._unsynced: dict[Flushable, int] = {}
+        self._timers: dict[Flushable, asyncio.TimerHandle] = {}
+        self._scheduled = False
+        self._running = False
+        self.flushes = 0
+        self.flush_seconds = 0.0
+        self.full = False
+
+    def soon(self, partition: Flushable) -> None:
+        """Sync this log with the next job; the rest of this turn of the loop still gets on it."""
+        self._due[partition] = None
+        if not self._running and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._start)
+
+    def appended(self, partition: Flushable) -> None:
+        """The log grew: arm what its durability and the recovery bound ask for. HOT."""
+        settings = partition.log.settings
+        if settings.durability == "interval" and partition not in self._timers:
+            self._timers[partition] = self._loop.call_later(
+                settings.durability_interval_ms / 1000, self._interval_over, partition
+            )
+        start = self._unsynced.setdefault(partition, partition.log.size_bytes)
+        if partition.log.size_bytes - start > self._recovery_bytes_max:
+            self.soon(partition)
+
+    def _interval_over(self, partition: Flushable) -> None:
+        self._timers.pop(partition, None)
+        self.soon(partition)
+
+    def _start(self) -> None:
+        self._scheduled = False
+        if self._running or not self._due:
+            return
+        jobs: list[tuple[Flushable, Flush]] = []
+        for partition in self._due:
+            self._unsynced.pop(partition, None)
+            if partition.failure is None:
+                jobs.append((partition, partition.log.begin_flush()))
+        self._due.clear()
+        if not jobs:
+            return
+        self._running = True
+        began = self._loop.time()
+        future = self._loop.run_in_executor(self._thread, _run, [flush for _, flush in jobs])
+        future.add_done_callback(lambda done: self._finish(done, jobs, began))
+
+    def _finish(
+        self,
+        done: "asyncio.Future[list[DiskFault | None]]",
+        jobs: list[tuple[Flushable, Flush]],
+        began: float,
+    ) -> None:
+        self._running = False
+        self.flushes += len(jobs)
+        self.flush_seconds += self._loop.time() - began
+        for (partition, flush), fault in zip(jobs, done.result(), strict=True):
+            if fault is not None:
+                partition.fail(str(fault))
+            elif partition.failure is None:
+                partition.log.flushed(flush)
+                partition.flushed(flush.end_offset)
+        if self._due and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._start)
+
+    def disk_full(self, partition: Flushable) -> Refusal:
+        """A write found no room: the partition refuses writes until there is some."""
+        self.full = True
+        self._on_disk_full()
+        return Refusal(
+            Code.KAFKA_STORAGE_ERROR,
+            f"{partition.name}: the disk is full; delete topics or records, or make room",
+        )
+
+    def failed(self, partition: Flushable, why: str) -> None:
+        """A sync or write failed: nothing is known about unsynced bytes. Never retried."""
+        self.forget(partition)
+        self._on_disk_fault(f"{partition.name}: {why}")
+
+    def forget(self, partition: Flushable) -> None:
+        """The partition goes away."""
+        self._due.pop(partition, None)
+        self._unsynced.pop(partition, None)
+        timer = self._timers.pop(partition, None)
+        if timer is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Wait for the job in flight; logs flush themselves when they are closed."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._thread.shutdown(wait=True)
+
+
+def _run(flushes: list[Flush]) -> list[DiskFault | None]:
+    faults: list[DiskFault | None] = []
+    for flush in flushes:
+        try:
+            flush.run()
+            faults.append(None)
+        except DiskFault as fault:
+            faults.append(fault)
+    return faults

@@ -1,0 +1,276 @@
+"""A partition on this broker: its log on disk, its replica state, and who waits for it.
+
+`append` is the hot path of Produce: one check of the 61-byte header, one comparison with the
+producer's last sequence, two integers written in place, one write. No record is looked at
+unless the topic's settings ask for it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from headrace.base.errors import Code, Refusal
+from headrace.base.image import PartitionState
+from headrace.config.topic import LogSettings
+from headrace.core.producers import Duplicate, Producers
+from headrace.core.replica import Replica
+from headrace.server.flusher import Flusher
+from headrace.server.record_policy import RecordPolicy
+from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.log import Log
+from headrace.wire.batch import LOG_APPEND_TIME, check_batch, read_batch_header, stamp
+
+NO_TIMESTAMP = -1
+
+
+class Appended(NamedTuple):
+    """What a Produce answers for one partition; `end_offset` is what acks=all waits for."""
+
+    base_offset: int
+    end_offset: int
+    append_time_ms: int
+
+
+class Partition:
+    """Mutable; owned by the event loop."""
+
+    __slots__ = (
+        "_commit_waiters",
+        "_data_waiters",
+        "_flusher",
+        "_policy",
+        "_settings",
+        "durable",
+        "failure",
+        "index",
+        "log",
+        "producers",
+        "replica",
+        "topic",
+        "topic_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        topic_id: UUID,
+        index: int,
+        log: Log,
+        producers: Producers,
+        broker_id: int,
+        flusher: Flusher,
+        high_watermark: int | None = None,
+    ) -> None:
+        self.topic, self.topic_id, self.index = topic, topic_id, index
+        self.log, self.producers = log, producers
+        self.failure: str | None = None
+        self.durable = log.settings.durability == "ack"
+        end = log.log_end_offset
+        self.replica = Replica(
+            broker_id,
+            log_end_offset=end,
+            high_watermark=end if high_watermark is None else high_watermark,
+            counts_durable=self.durable,
+        )
+        self._flusher = flusher
+        self._settings = log.settings
+        self._policy = RecordPolicy.of(log.settings)
+        self._commit_waiters: deque[tuple[int, Callable[[], None]]] = deque()
+        self._data_waiters: list[Callable[[], None]] = []
+
+    @property
+    def name(self) -> str:
+        """As in messages: topic-partition."""
+        return f"{self.topic}-{self.index}"
+
+    @property
+    def leader_epoch(self) -> int:
+        return self.replica.leader_epoch
+
+    @property
+    def high_watermark(self) -> int:
+        return self.replica.high_watermark
+
+    @property
+    def last_stable_offset(self) -> int:
+        return self.replica.last_stable_offset
+
+    # Metadata.
+
+    def assign(self, state: PartitionState, min_insync_replicas: int) -> None:
+        """Follow the cluster image: leadership, in-sync replicas, leader epoch."""
+        replica = self.replica
+        replica.min_insync_replicas = min_insync_replicas
+        if state.leader_epoch > replica.leader_epoch and state.leader == replica.broker_id:
+            # Rule 12: a new leader's epoch begins at its log end, even if it never writes.
+            self.log.epochs.assign(state.leader_epoch, self.log.log_end_offset)
+        if replica.assign(state):
+            self._committed_more()
+
+    def configure(self, settings: LogSettings) -> None:
+        """Apply changed topic settings."""
+        self.log.settings = self._settings = settings
+        self._policy = RecordPolicy.of(settings)
+        self.durable = settings.durability == "ack"
+        if self.replica.count_durable(self.durable):
+            self._committed_more()
+        if self.durable and self.high_watermark < self.log.log_end_offset:
+            self._flusher.soon(self)
+
+    # Produce.
+
+    def append(
+        self, frame: memoryview, start: int, end: int, acks: int, now_ms: int
+    ) -> Appended | Refusal:
+        """Append the one batch that a client sent for this partition. HOT.
+
+        The batch is stamped in place. Refusals carry Kafka's codes; a full disk gives
+        KAFKA_STORAGE_ERROR and leaves the log as it was.
+        """
+        if self.failure is not None:
+            return Refusal(Code.KAFKA_STORAGE_ERROR, self.failure)
+        replica, log = self.replica, self.log
+        refused = replica.refuses(acks)
+        if refused is not None:
+            return Refusal(refused, f"{self.name} cannot take this write on this broker now")
+        header = check_batch(frame, start, end, self._settings, now_ms)
+        if isinstance(header, Refusal):
+            return header
+        producer_id = header.producer_id
+        if producer_id >= 0:
+            verdict = self.producers.check(
+                producer_id,
+                header.producer_epoch,
+                header.base_sequence,
+                header.last_offset_delta,
+            )
+            if verdict is not None:
+                return _already(verdict)
+        base_offset = log.log_end_offset
+        if self._policy is None:
+            batch = frame[start:end]
+            append_time_ms = NO_TIMESTAMP
+        else:
+            made = self._policy.apply(frame[start:end], header, base_offset, now_ms)
+            if isinstance(made, Refusal):
+                return made
+            batch = memoryview(made)
+            header = read_batch_header(batch, 0)
+            append_time_ms = now_ms if header.attributes & LOG_APPEND_TIME else NO_TIMESTAMP
+        stamp(batch, 0, base_offset, replica.leader_epoch)
+        last_offset = base_offset + header.last_offset_delta
+        try:
+            log.append(
+                batch,
+                last_offset=last_offset,
+                max_timestamp=header.max_timestamp,
+                leader_epoch=replica.leader_epoch,
+                now_ms=now_ms,
+            )
+        except DiskFull:
+            return self._flusher.disk_full(self)
+        except DiskFault as fault:
+            return self.fail(str(fault))
+        if producer_id >= 0:
+            self.producers.appended(
+                producer_id,
+                header.producer_epoch,
+                header.base_sequence,
+                header.last_offset_delta,
+                base_offset,
+                header.max_timestamp,
+            )
+        self._grown(last_offset + 1)
+        return Appended(base_offset, last_offset + 1, append_time_ms)
+
+    def append_as_leader(self, batch: bytearray, now_ms: int) -> int:
+        """Append a batch of our own (a coordinator's records). Returns its base offset.
+
+        Raises DiskFull or DiskFault; the caller answers KAFKA_STORAGE_ERROR.
+        """
+        header = read_batch_header(memoryview(batch), 0)
+        base_offset = self.log.log_end_offset
+        stamp(memoryview(batch), 0, base_offset, self.leader_epoch)
+        last_offset = base_offset + header.last_offset_delta
+        self.log.append(
+            batch,
+            last_offset=last_offset,
+            max_timestamp=header.max_timestamp,
+            leader_epoch=self.leader_epoch,
+            now_ms=now_ms,
+        )
+        self._grown(last_offset + 1)
+        return base_offset
+
+    def _grown(self, end_offset: int) -> None:
+        if self.replica.appended(end_offset):
+            if self._data_waiters or self._commit_waiters:
+                self._committed_more()
+        elif self.durable:
+            self._flusher.soon(self)
+        self._flusher.appended(self)
+
+    def flushed(self, offset: int) -> None:
+        """Everything below `offset` is on the device."""
+        if self.replica.flushed(offset):
+            self._committed_more()
+
+    def fail(self, why: str) -> Refusal:
+        """The disk failed under this partition: it serves nothing until a restart."""
+        self.failure = f"{self.name} is offline, its disk failed: {why}"
+        self._flusher.failed(self, why)
+        waiting, self._commit_waiters = self._commit_waiters, deque()
+        for _, wake in waiting:
+            wake()
+        return Refusal(Code.KAFKA_STORAGE_ERROR, self.failure)
+
+    # Waiting.
+
+    def when_committed(self, offset: int, wake: Callable[[], None]) -> bool:
+        """True if everything below `offset` is committed; else `wake` is called once it is."""
+        if self.replica.high_watermark >= offset:
+            return True
+        self._commit_waiters.append((offset, wake))
+        return False
+
+    def committed(self, offset: int) -> asyncio.Future[None] | None:
+        """None if the record at `offset` is committed, else a future done once it is."""
+        if self.replica.high_watermark > offset:
+            return None
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when_committed(offset + 1, lambda: future.done() or future.set_result(None))
+        return future
+
+    def when_readable(self, wake: Callable[[], None]) -> None:
+        """Call `wake` at each advance of what readers may see, until `no_longer` is called."""
+        self._data_waiters.append(wake)
+
+    def no_longer(self, wake: Callable[[], None]) -> None:
+        """Forget a waiter; absent is fine."""
+        if wake in self._data_waiters:
+            self._data_waiters.remove(wake)
+
+    def _committed_more(self) -> None:
+        waiting, high_watermark = self._commit_waiters, self.replica.high_watermark
+        while waiting and waiting[0][0] <= high_watermark:
+            waiting.popleft()[1]()
+        for wake in tuple(self._data_waiters):
+            wake()
+
+    def closed(self) -> None:
+        """The partition goes away: whoever waits looks again and finds it gone."""
+        self.failure = self.failure or f"{self.name} is no longer on this broker"
+        waiting, self._commit_waiters = self._commit_waiters, deque()
+        for _, wake in waiting:
+            wake()
+        for wake in tuple(self._data_waiters):
+            wake()
+
+
+def _already(verdict: Duplicate | Refusal) -> Appended | Refusal:
+    if isinstance(verdict, Refusal):
+        return verdict
+    return Appended(verdict.base_offset, verdict.last_offset + 1, NO_TIMESTAMP)

@@ -1,0 +1,203 @@
+"""All partitions on this broker: opened at start, and following the cluster image from then on."""
+
+import asyncio
+from collections.abc import Iterator
+from uuid import UUID
+
+import structlog
+
+from headrace.base.clock import Clock
+from headrace.base.errors import Code
+from headrace.base.image import ClusterImage, PartitionState, TopicState
+from headrace.config.broker import BrokerSettings
+from headrace.config.topic import LogSettings, log_settings
+from headrace.core.producers import Producers
+from headrace.server.flusher import Flusher
+from headrace.server.partition import Partition
+from headrace.storage.data_dir import DataDir
+from headrace.storage.disk import DiskFault
+from headrace.storage.log import Log
+
+log = structlog.get_logger("headrace.log")
+
+_SLICE_S = 0.002
+"""Long work gives the loop back after this long (decision 2)."""
+
+
+class Partitions:
+    """By (topic, index). Owned by the event loop."""
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        settings: BrokerSettings,
+        data_dir: DataDir,
+        flusher: Flusher,
+        clock: Clock,
+    ) -> None:
+        self._node_id = node_id
+        self._settings = settings
+        self._data_dir = data_dir
+        self._flusher = flusher
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._by_name: dict[tuple[str, int], Partition] = {}
+        self._by_id: dict[tuple[UUID, int], Partition] = {}
+        self._image = ClusterImage(cluster_id="")
+        self._opening = True
+
+    def get(self, topic: str, index: int) -> Partition | None:
+        """The partition if this broker holds it."""
+        return self._by_name.get((topic, index))
+
+    def by_id(self, topic_id: UUID, index: int) -> Partition | None:
+        """The same by topic id: a re-created topic's old id finds nothing."""
+        return self._by_id.get((topic_id, index))
+
+    def of_topic(self, topic: str) -> list[Partition]:
+        """The topic's partitions held here, by index."""
+        state = self._image.topics.get(topic)
+        held = range(len(state.partitions)) if state else range(0)
+        return [p for i in held if (p := self._by_name.get((topic, i))) is not None]
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def why_absent(self, topic: str, index: int) -> Code:
+        """The code for a partition that `get` did not find."""
+        state = self._image.topics.get(topic)
+        if state is None or not 0 <= index < len(state.partitions):
+            return Code.UNKNOWN_TOPIC_OR_PARTITION
+        if self._opening:
+            return Code.LEADER_NOT_AVAILABLE
+        return Code.NOT_LEADER_OR_FOLLOWER
+
+    def settings_of(self, topic: TopicState) -> LogSettings:
+        """A topic's settings over the cluster's and this broker's."""
+        return log_settings(self._settings, topic.settings)
+
+    async def open_all(self, image: ClusterImage) -> None:
+        """Open or recover every partition of the image that this broker holds.
+
+        Folders that belong to no topic are set aside as strays, never deleted. Raises DiskFault.
+        """
+        self._data_dir.set_aside_strays({topic.topic_id for topic in image.topics.values()})
+        began = self._loop.time()
+        for topic in image.topics.values():
+            settings = self.settings_of(topic)
+            for index, state in enumerate(topic.partitions):
+                if self._node_id in state.replicas:
+                    self._open(topic, index, state, settings)
+                if self._loop.time() - began > _SLICE_S:
+                    await asyncio.sleep(0)
+                    began = self._loop.time()
+        self._image = image
+        self._opening = False
+
+    def follow(self, old: ClusterImage, new: ClusterImage) -> None:
+        """Apply a change of the image: create, configure, assign, remove. O(topics) compares."""
+        self._image = new
+        for topic in new.topics.values():
+            before = old.topics.get(topic.name)
+            if topic is before:
+                continue
+            if before is not None and before.topic_id != topic.topic_id:
+                self._remove_topic(before)
+                before = None
+            self._apply(before, topic)
+        for name, topic in old.topics.items():
+            if name not in new.topics:
+                self._remove_topic(topic)
+
+    def _apply(self, before: TopicState | None, topic: TopicState) -> None:
+        settings = self.settings_of(topic)
+        for index, state in enumerate(topic.partitions):
+            if self._node_id not in state.replicas:
+                continue
+            partition = self._by_name.get((topic.name, index))
+            if partition is None:
+                try:
+                    self._open(topic, index, state, settings)
+                except DiskFault as fault:
+                    self._flusher.fault(f"{topic.name}-{index}: {fault}")
+                continue
+            if before is not None and before.settings != topic.settings:
+                partition.configure(settings)
+            partition.assign(state, settings.min_insync_replicas)
+
+    def configure_all(self, settings: BrokerSettings) -> None:
+        """The defaults changed: every topic's settings are worked out again."""
+        self._settings = settings
+        for topic in self._image.topics.values():
+            wanted = self.settings_of(topic)
+            for partition in self.of_topic(topic.name):
+                if partition.log.settings != wanted:
+                    partition.configure(wanted)
+
+    def _open(
+        self, topic: TopicState, index: int, state: PartitionState, settings: LogSettings
+    ) -> None:
+        producers = Producers()
+        opened = Log.open(
+            self._data_dir.disk,
+            self._data_dir.partition_path(topic.name, index, topic.topic_id),
+            settings,
+            producers,
+            clean=self._data_dir.was_clean,
+            recovery_point=self._data_dir.recovery_point(topic.name, index),
+            log_start_offset=self._data_dir.log_start_offset(topic.name, index),
+            now_ms=self._clock.wall_ms(),
+        )
+        partition = Partition(
+            topic=topic.name,
+            topic_id=topic.topic_id,
+            index=index,
+            log=opened,
+            producers=producers,
+            broker_id=self._node_id,
+            flusher=self._flusher,
+        )
+        partition.assign(state, settings.min_insync_replicas)
+        self._by_name[topic.name, index] = partition
+        self._by_id[topic.topic_id, index] = partition
+
+    def _remove_topic(self, topic: TopicState) -> None:
+        for index in range(len(topic.partitions)):
+            partition = self._by_name.pop((topic.name, index), None)
+            if partition is None:
+                continue
+            self._by_id.pop((topic.topic_id, index), None)
+            self._flusher.forget(partition)
+            partition.closed()
+            partition.log.close(clean=False)
+            try:
+                path = self._data_dir.retire_partition(topic.name, index, topic.topic_id)
+            except DiskFault as fault:
+                self._flusher.fault(f"{partition.name}: {fault}")
+                continue
+            delay_s = partition.log.settings.file_delete_delay_ms / 1000
+            self._loop.call_later(delay_s, self._data_dir.remove_retired, path)
+
+    def checkpoint(self) -> None:
+        """Write where recovery may start and where each log starts. Raises DiskFault."""
+        self._data_dir.write_checkpoints(
+            {(p.topic, p.index): p.log.recovery_point for p in self if p.failure is None},
+            {(p.topic, p.index): p.log.log_start_offset for p in self if p.failure is None},
+        )
+
+    async def close(self) -> bool:
+        """Flush and close every log; True if all of it worked."""
+        clean = True
+        for partition in tuple(self):
+            partition.closed()
+            try:
+                partition.log.close(clean=True)
+            except DiskFault as fault:
+                clean = False
+                log.error("a log could not be closed", partition=partition.name, fault=str(fault))
+            await asyncio.sleep(0)
+        return clean
