@@ -39,7 +39,10 @@ class BrokerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionState:
-    """Who holds one partition. `elr` are eligible leader replicas (KIP-966)."""
+    """Who holds one partition. `elr` are eligible leader replicas (KIP-966).
+
+    `revision` is the store's mod revision of the partition, the guard of its next write.
+    """
 
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
@@ -50,17 +53,21 @@ class PartitionState:
     last_known_elr: tuple[int, ...] = ()
     adding: tuple[int, ...] = ()
     removing: tuple[int, ...] = ()
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicState:
-    """One topic; the partition number is the index into `partitions`."""
+    """One topic; the partition number is the index into `partitions`.
+
+    A deleted topic leaves the image at once. `revision` guards the next write of the topic.
+    """
 
     name: str
     topic_id: UUID
     partitions: tuple[PartitionState, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
-    deleting: bool = False
+    revision: int = 0
 
     @property
     def internal(self) -> bool:
@@ -77,7 +84,7 @@ class ClusterImage:
 
     `settings` holds the dynamic overrides outside of topics, by (resource type, name): the
     broker default is ("broker", ""), one broker is ("broker", "1"), a group is ("group", "g").
-    `features` are the finalized levels (KIP-584).
+    `features` are the finalized levels (KIP-584). `settings_revisions` guard their next write.
     """
 
     cluster_id: str
@@ -91,6 +98,7 @@ class ClusterImage:
         default_factory=PersistentMap
     )
     features: Mapping[str, int] = field(default_factory=dict)
+    settings_revisions: PersistentMap[tuple[str, str], int] = field(default_factory=PersistentMap)
 
     def topic_by_id(self, topic_id: UUID) -> TopicState | None:
         """The topic of that id, or None: a re-created topic has another id."""
