@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from crc32c import crc32c
+from headrace.client.encode import RECORDS_MAX, encode_values
+from headrace.wire.batch import HEADER_BYTES, MAGIC, NO_PRODUCER_ID, BatchHeader
+from headrace.wire.records import NewRecord, build_batch, seal_batch
 
-from headrace.client.encode import (
-    RECORD_OVERHEAD_BYTES,
-    RECORDS_MAX,
-    OutgoingRecord,
-    encode_records,
-    encode_values,
-)
-from headrace.wire import batch as wire_batch
-from headrace.wire.batch import CRC_FROM, CRC_POSITION, HEADER, HEADER_BYTES, NO_PRODUCER_ID
-
-_NO_EPOCH: Final = -1
+RECORD_OVERHEAD_BYTES: Final = 16
+"""At most this much stands around key and value in our batches, headers aside."""
+HEADER_OVERHEAD_BYTES: Final = 10
 
 
 class ProducerState(NamedTuple):
@@ -50,12 +44,12 @@ class Batch:
     def __init__(self, done: asyncio.Future[int], created: float) -> None:
         self.done = done
         self.created = created
-        self.start_ms = time.time_ns() // 1_000_000
+        self.start_ms = now_ms()
         self.count = 0
         self.size_bytes = 0  # of the records, at most
-        self.encoded: bytes | None = None
+        self.encoded: bytes | bytearray | None = None
         self._runs: list[Sequence[bytes]] = []
-        self._records: list[OutgoingRecord] | None = None
+        self._records: list[NewRecord] | None = None
 
     def has_room(self, count: int, size_bytes: int, batch_bytes: int) -> bool:
         """Whether that much more fits. An empty batch takes any one record."""
@@ -69,44 +63,51 @@ class Batch:
         if self._records is None:
             self._runs.append(values)
         else:
-            self._records += [OutgoingRecord(None, v, (), self.start_ms) for v in values]
+            self._records += [NewRecord(None, value, self.start_ms) for value in values]
         self.count += len(values)
         self.size_bytes += size_bytes
 
-    def add_record(self, record: OutgoingRecord) -> None:
+    def add_record(self, record: NewRecord, size_bytes: int) -> None:
         """One record with all it has."""
         if self._records is None:
             bare = chain.from_iterable(self._runs)
-            self._records = [OutgoingRecord(None, v, (), self.start_ms) for v in bare]
+            self._records = [NewRecord(None, value, self.start_ms) for value in bare]
             self._runs.clear()
         self._records.append(record)
         self.count += 1
-        self.size_bytes += record.size_bytes
+        self.size_bytes += size_bytes
 
     def encode(self, codec: int, producer: ProducerState) -> None:
         """Fix the bytes: a retry sends the same, or the broker could not know it again."""
-        base_ms = max_ms = self.start_ms
-        if self._records is None:
-            runs = self._runs
-            data = encode_values(runs[0] if len(runs) == 1 else list(chain.from_iterable(runs)))
-        else:
-            base_ms = self._records[0].timestamp_ms
-            max_ms = max(record.timestamp_ms for record in self._records)
-            data = encode_records(self._records, base_ms)
-        if codec:
-            from headrace.wire.compression import compress  # cramjam is not needed for plain lines
-
-            data = bytes(compress(codec, data))
-        self.encoded = build_batch(
-            data,
-            count=self.count,
-            base_timestamp_ms=base_ms,
-            max_timestamp_ms=max_ms,
-            codec=codec,
-            producer=producer,
+        if self._records is not None:
+            self.encoded = build_batch(
+                self._records,
+                codec=codec,
+                producer_id=producer.producer_id,
+                producer_epoch=producer.producer_epoch,
+                base_sequence=producer.base_sequence,
+            )
+            self._records = None
+            return
+        runs = self._runs
+        header = BatchHeader(
+            base_offset=0,
+            length=0,
+            leader_epoch=-1,
+            magic=MAGIC,
+            crc=0,
+            attributes=0,
+            last_offset_delta=self.count - 1,
+            base_timestamp=self.start_ms,
+            max_timestamp=self.start_ms,
+            producer_id=producer.producer_id,
+            producer_epoch=producer.producer_epoch,
+            base_sequence=producer.base_sequence,
+            record_count=self.count,
         )
-        self._runs.clear()
-        self._records = None
+        values = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
+        self.encoded = seal_batch(header, encode_values(values), codec)
+        runs.clear()
 
     def fail(self, error: Exception) -> None:
         """Give `done` the error, which nobody need fetch: the lane keeps it as well."""
@@ -115,25 +116,19 @@ class Batch:
             self.done.exception()
 
 
-def build_batch(
-    records: bytes,
-    *,
-    count: int,
-    base_timestamp_ms: int,
-    max_timestamp_ms: int,
-    codec: int,
-    producer: ProducerState,
-) -> bytes:
-    """A batch (magic 2) around `records`, which are already compressed with `codec`."""
-    header = bytearray(HEADER_BYTES)
-    length = HEADER_BYTES - wire_batch.LENGTH_PREFIX_BYTES + len(records)
-    fixed = (0, length, _NO_EPOCH, wire_batch.MAGIC, 0, codec, count - 1)
-    HEADER.pack_into(header, 0, *fixed, base_timestamp_ms, max_timestamp_ms, *producer, count)
-    crc = crc32c(records, crc32c(header[CRC_FROM:]))
-    header[CRC_POSITION:CRC_FROM] = crc.to_bytes(4, "big")
-    return bytes(header) + records
+def record_bytes(record: NewRecord) -> int:
+    """What a record takes in a batch, at most."""
+    size = RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers:
+        size += HEADER_OVERHEAD_BYTES + 4 * len(name) + len(value or b"")
+    return size
 
 
 def values_bytes(values: Sequence[bytes]) -> int:
     """What bare values take in a batch, at most."""
     return sum(map(len, values)) + RECORD_OVERHEAD_BYTES * len(values)
+
+
+def now_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000

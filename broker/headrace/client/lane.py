@@ -17,7 +17,6 @@ from headrace.base.errors import Code
 from headrace.client.batch import Batch, ProducerState
 from headrace.client.cluster import RETRY_MS, RETRY_MS_MAX, Cluster
 from headrace.client.connection import Connection
-from headrace.client.encode import OutgoingRecord
 from headrace.client.errors import (
     BrokerRefused,
     ClientError,
@@ -28,6 +27,7 @@ from headrace.client.errors import (
 )
 from headrace.client.settings import ProducerSettings
 from headrace.wire.messages import read_response
+from headrace.wire.records import NewRecord
 from headrace.wire.versions import INIT_PRODUCER_ID, PRODUCE
 
 IN_FLIGHT_MAX: Final = 5
@@ -77,10 +77,10 @@ class Lane:
         batch.add_values(values, size_bytes)
         return batch
 
-    def add_record(self, record: OutgoingRecord) -> tuple[Batch, int]:
+    def add_record(self, record: NewRecord, size_bytes: int) -> tuple[Batch, int]:
         """Put one record; its batch and its place there."""
-        batch = self._room_for(1, record.size_bytes)
-        batch.add_record(record)
+        batch = self._room_for(1, size_bytes)
+        batch.add_record(record, size_bytes)
         return batch, batch.count - 1
 
     def takes_more(self, batch: Batch, count: int, size_bytes: int) -> bool:

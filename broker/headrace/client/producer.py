@@ -6,17 +6,17 @@ cannot run ahead of its broker.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from headrace.client.batch import Batch, values_bytes
+from headrace.client.batch import Batch, now_ms, record_bytes, values_bytes
 from headrace.client.cluster import Cluster
-from headrace.client.encode import RECORDS_MAX, Headers, OutgoingRecord
+from headrace.client.encode import RECORDS_MAX
 from headrace.client.errors import ClientError
 from headrace.client.lane import Lane
 from headrace.client.partitioner import partition_for
 from headrace.client.settings import ProducerSettings
+from headrace.wire.records import Header, NewRecord
 
 
 class Delivery(NamedTuple):
@@ -62,7 +62,7 @@ class Producer:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers = (),
+        headers: Sequence[Header] = (),
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> Delivery:
@@ -71,16 +71,15 @@ class Producer:
         A key chooses the partition as Kafka's clients do; without one, each batch goes to the
         next partition.
         """
-        if timestamp_ms is None:
-            timestamp_ms = time.time_ns() // 1_000_000
-        record = OutgoingRecord(key, value, headers, timestamp_ms)
+        record = NewRecord(key, value, now_ms() if timestamp_ms is None else timestamp_ms, headers)
+        size_bytes = record_bytes(record)
         index = partition
         if index is None:
-            index = await self._choose(topic, key, 1, record.size_bytes)
+            index = await self._choose(topic, key, 1, size_bytes)
         lane = await self._lane(topic, index)
         await self._wait_for_room(lane)
-        batch, place = lane.add_record(record)
-        self._buffered_bytes += record.size_bytes
+        batch, place = lane.add_record(record, size_bytes)
+        self._buffered_bytes += size_bytes
         if partition is None and key is None:
             self._sticky[topic] = (index, batch)
         return Delivery(topic, index, batch, place)
