@@ -9,7 +9,7 @@ nothing is known about any unsynced byte of that file, so the caller takes the d
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from typing_extensions import Buffer
 
@@ -20,6 +20,13 @@ class DiskFull(Exception):
 
 class DiskFault(Exception):
     """Any other error of the disk. What was written is unknown: the log dir goes offline."""
+
+
+class FileStat(NamedTuple):
+    """What a directory knows of a file."""
+
+    size: int
+    modified_ms: int
 
 
 class File(Protocol):
@@ -77,6 +84,10 @@ class Disk(Protocol):
         ...
 
     def exists(self, path: str) -> bool: ...
+
+    def stat(self, path: str) -> FileStat:
+        """Size and time of the last write, without opening. Raises FileNotFoundError."""
+        ...
 
     def make_dir(self, path: str) -> None:
         """Create a directory and its parents, and sync the directories that hold them."""

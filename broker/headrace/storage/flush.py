@@ -1,0 +1,47 @@
+"""Making what a log held at one moment survive a power cut, off the event loop."""
+
+from headrace.storage.disk import Disk, File
+from headrace.storage.names import LEADER_EPOCHS
+
+
+class Flush:
+    """What `Log.begin_flush` took note of: `run` it in a thread, then hand it to `Log.flushed`.
+
+    `offset` is the log end offset that it makes durable. With `checkpoint`, the indexes, the
+    producer snapshot and the leader epochs come along, so that recovery may begin there.
+    """
+
+    __slots__ = ("_disk", "_files", "_folder", "checkpoint", "epochs", "generation", "names_new",
+                 "offset", "rolled")  # fmt: skip
+
+    def __init__(
+        self,
+        disk: Disk,
+        folder: str,
+        files: list[File],
+        *,
+        offset: int,
+        rolled: int,
+        generation: int,
+        names_new: bool,
+        checkpoint: bool,
+        epochs: bytes | None,
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._files = files
+        self.offset = offset
+        self.rolled = rolled
+        self.generation = generation
+        self.names_new = names_new
+        self.checkpoint = checkpoint
+        self.epochs = epochs
+
+    def run(self) -> None:
+        """Sync. Blocks; safe in a thread beside appends. Raises DiskFault, DiskFull."""
+        for file in self._files:
+            file.sync()
+        if self.epochs is not None:
+            self._disk.write_atomically(f"{self._folder}/{LEADER_EPOCHS}", [self.epochs])
+        elif self.names_new:
+            self._disk.sync_dir(self._folder)

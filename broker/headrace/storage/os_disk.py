@@ -1,0 +1,213 @@
+"""The Disk port on a real file system.
+
+Every `OSError` becomes one of the port's two faults here and nowhere else. A file closes its
+descriptor when the last reference goes, so a slice that is still being sent keeps a segment
+readable after the log let go of it, and a descriptor number is never reused under a reader.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from typing_extensions import Buffer
+
+from headrace.storage.disk import DiskFault, DiskFull, FileStat
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
+_RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+_CREATE_MODE: Final = 0o644
+
+
+def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
+    if error.errno in _NO_ROOM:
+        return DiskFull(f"no room left to {action} {path}: free space on its file system")
+    return DiskFault(f"cannot {action} {path}: {error.strerror or error}; check the disk")
+
+
+@contextmanager
+def _translating(action: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _translated(error, action, path) from error
+
+
+class OsFile:
+    """A descriptor opened for reading and appending, and the size that we know it has."""
+
+    __slots__ = ("_fd", "_nowait", "path", "size")
+
+    def __init__(self, path: str, fd: int, size: int) -> None:
+        self.path = path
+        self.size = size
+        self._fd = fd
+        self._nowait = _RWF_NOWAIT != 0
+
+    def append(self, data: Buffer) -> None:
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self._cut_back(error)
+        if written != (count := memoryview(data).nbytes):
+            self._append_rest(data, written)
+        self.size += count
+
+    def _append_rest(self, data: Buffer, written: int) -> None:
+        """The kernel took only a part: nearly no room, or more than 2 GiB at once."""
+        view = memoryview(data).cast("B")
+        while written < view.nbytes:
+            try:
+                written += os.write(self._fd, view[written:])
+            except OSError as error:
+                self._cut_back(error)
+
+    def _cut_back(self, error: OSError) -> None:
+        """Leave the file as it was before the append, or say that nothing is known of it."""
+        with _translating("cut back a failed append to", self.path):
+            os.ftruncate(self._fd, self.size)
+        raise _translated(error, "append to", self.path) from error
+
+    def pread(self, count: int, position: int) -> bytes:
+        with _translating("read", self.path):
+            data = os.pread(self._fd, count, position)
+            if len(data) == count or not data or position + len(data) >= self.size:
+                return data
+            parts = [data]
+            position += len(data)
+            count -= len(data)
+            while count and (data := os.pread(self._fd, count, position)):
+                parts.append(data)
+                position += len(data)
+                count -= len(data)
+            return b"".join(parts)
+
+    def pread_nowait(self, count: int, position: int) -> bytearray | None:
+        count = max(0, min(count, self.size - position))
+        buffer = bytearray(count)
+        if not count:
+            return buffer
+        try:
+            got = os.preadv(self._fd, [buffer], position, _RWF_NOWAIT if self._nowait else 0)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if self._nowait and error.errno in _NO_NOWAIT:
+                self._nowait = False  # this file system cannot say: a plain read is all there is
+                return self.pread_nowait(count, position)
+            raise _translated(error, "read", self.path) from error
+        return buffer if got == count else None
+
+    def truncate(self, size: int) -> None:
+        with _translating("truncate", self.path):
+            os.ftruncate(self._fd, size)
+        self.size = size
+
+    def sync(self) -> None:
+        with _translating("sync", self.path):
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                # Even for want of room: after a failed sync nothing is known of the file.
+                raise DiskFault(f"cannot sync {self.path}: {error.strerror}") from error
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class OsDisk:
+    """The Disk port; it has no state."""
+
+    __slots__ = ()
+
+    def open(self, path: str, *, create: bool = False) -> OsFile:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        with _translating("open", path):
+            fd = os.open(path, flags, _CREATE_MODE)
+            return OsFile(path, fd, os.fstat(fd).st_size)
+
+    def read(self, path: str) -> bytes:
+        with _translating("read", path), open(path, "rb") as file:
+            return file.read()
+
+    def write_atomically(self, path: str, parts: Sequence[Buffer]) -> None:
+        beside = path + ".tmp"
+        self.remove(beside)
+        file = self.open(beside, create=True)
+        try:
+            for part in parts:
+                file.append(part)
+            file.sync()
+        except DiskFull:
+            self.remove(beside)
+            raise
+        finally:
+            file.close()
+        self.rename(beside, path)
+        self.sync_dir(os.path.dirname(path))
+
+    def list(self, path: str) -> list[str]:
+        with _translating("list", path):
+            return sorted(os.listdir(path))
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def stat(self, path: str) -> FileStat:
+        with _translating("look at", path):
+            found = os.stat(path)
+        return FileStat(found.st_size, found.st_mtime_ns // 1_000_000)
+
+    def make_dir(self, path: str) -> None:
+        if os.path.isdir(path):
+            return
+        parent = os.path.dirname(path)
+        if parent != path:
+            self.make_dir(parent)
+        with _translating("make the directory", path):
+            os.mkdir(path)
+        self.sync_dir(parent)
+
+    def rename(self, old: str, new: str) -> None:
+        with _translating("rename", old):
+            os.rename(old, new)
+
+    def remove(self, path: str) -> None:
+        with _translating("remove", path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+
+    def remove_tree(self, path: str) -> None:
+        with _translating("remove", path):
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:
+                pass
+
+    def sync_dir(self, path: str) -> None:
+        with _translating("sync the directory", path):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def free_bytes(self, path: str) -> int:
+        with _translating("look at the file system of", path):
+            found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
