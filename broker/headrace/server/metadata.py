@@ -79,6 +79,7 @@ class Metadata:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._lease = 0
+        self._heard_at = asyncio.get_running_loop().time()
         self._log_settings: dict[str, tuple[TopicState, LogSettings]] = {}
 
     @property
@@ -93,6 +94,10 @@ class Metadata:
     @property
     def cluster_id(self) -> str:
         return self.image.cluster_id
+
+    def age_seconds(self) -> float:
+        """Time since the store last answered: how old the image may be."""
+        return asyncio.get_running_loop().time() - self._heard_at
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener(old, new)` after every change from now on."""
@@ -188,7 +193,9 @@ class Metadata:
         while True:
             await asyncio.sleep(self.settings.broker_heartbeat_interval_ms / 1000)
             try:
-                if not await self._store.keep_alive(self._lease):
+                alive = await self._store.keep_alive(self._lease)
+                self._heard()
+                if not alive:
                     log.warning("the registration was lost and is claimed again")
                     self._lease = await self._claim(broker)
             except Unavailable as error:
@@ -220,7 +227,11 @@ class Metadata:
         if self._builder.load(snapshot):
             self._changed(old)
 
+    def _heard(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+
     def _changed(self, old: ClusterImage) -> None:
+        self._heard()
         new = self.image
         if any(old.settings.get(where) != new.settings.get(where) for where in self._dynamic):
             self._settle(new)

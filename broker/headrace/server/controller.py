@@ -1,0 +1,390 @@
+"""The controller's hand: executes what core decides, against the metadata store.
+
+One change at a time. A change is decided on the newest image, written in one guarded
+transaction, decided again on Conflict, and looked up on Unknown; a method returns once this
+broker's own image holds the change, so a Metadata request that follows sees it.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from headrace.base.errors import Code, Refusal
+from headrace.base.image import PartitionState, TopicState
+from headrace.core import controller as decide
+from headrace.core.features import FeatureUpdate
+from headrace.core.features import refuse as refuse_feature
+from headrace.meta.keys import TopicValue, decode, encode, encode_partition, encode_topic
+from headrace.meta.store import (
+    OPERATIONS_MAX,
+    Conflict,
+    CreateRevision,
+    Delete,
+    Done,
+    Guard,
+    ModRevision,
+    Operation,
+    Put,
+    Store,
+    Unavailable,
+)
+from headrace.server.metadata import Metadata
+
+log = structlog.get_logger("headrace.controller")
+
+_ATTEMPTS: Final = 8
+"""Conflicts or lost answers in a row before a request is told to try again."""
+_CHUNK: Final = OPERATIONS_MAX - 8
+"""Writes in one transaction, with room for guards."""
+_PRODUCER_IDS: Final = 1000
+"""Producer ids taken from the store at once, as Kafka takes them; a crash wastes the rest."""
+
+
+class Controller:
+    """Serves admin requests; every method answers a value or a Refusal."""
+
+    def __init__(self, metadata: Metadata, store: Store) -> None:
+        self._metadata = metadata
+        self._store = store
+        self._keys = metadata.keys
+        self._turn = asyncio.Lock()
+        self._ids_turn = asyncio.Lock()
+        self._ids = iter(range(0))
+
+    # Topics.
+
+    async def create_topic(
+        self, request: decide.NewTopic, *, validate_only: bool = False
+    ) -> TopicState | Refusal:
+        """The new topic. Its partitions are written first, its name last."""
+        async with self._turn:
+            image = self._metadata.image
+            refusal = decide.Names(image).refuse(request.name)
+            if refusal is not None:
+                return refusal
+            topic = decide.create_topic(
+                image,
+                request,
+                self._metadata.settings,
+                topic_id=uuid4(),
+                first_broker=random.randrange(1 << 16),
+            )
+            if isinstance(topic, Refusal) or validate_only:
+                return topic
+            refusal = await self._write_topic(topic)
+            return refusal or self._metadata.image.topics.get(request.name) or topic
+
+    async def _write_topic(self, topic: TopicState) -> Refusal | None:
+        key = self._keys.topic(topic.name)
+        head = Put(key, encode_topic(_value(topic)))
+        refusal = await self._write_partitions(topic.topic_id, 0, topic.partitions, [head])
+        if refusal is None:
+            return None
+        await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
+        if refusal.code is Code.TOPIC_ALREADY_EXISTS:
+            return Refusal(refusal.code, f"Topic '{topic.name}' already exists.")
+        return refusal
+
+    async def _write_partitions(
+        self,
+        topic_id: UUID,
+        first: int,
+        partitions: Sequence[PartitionState],
+        last: list[Put],
+        revision: int = 0,
+    ) -> Refusal | None:
+        """Write partitions, then `last` (the topic) guarded by its revision, in few txns."""
+        puts = [
+            Put(self._keys.partition(topic_id, first + index), encode_partition(partition))
+            for index, partition in enumerate(partitions)
+        ]
+        while len(puts) + len(last) > _CHUNK:
+            chunk, puts = puts[:_CHUNK], puts[_CHUNK:]
+            outcome = await self._commit((), chunk)
+            if outcome is not None:
+                return outcome
+        guards = tuple(ModRevision(put.key, revision) for put in last)
+        return await self._commit(guards, [*puts, *last], Code.TOPIC_ALREADY_EXISTS)
+
+    async def delete_topic(self, topic: TopicState) -> Refusal | None:
+        """Gone from the image when this returns; its partitions are removed after it."""
+        key, mark = self._keys.topic(topic.name), self._keys.deleting(topic.topic_id)
+        async with self._turn:
+            current = self._metadata.image.topic_by_id(topic.topic_id)
+            if current is None:
+                return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, f"{topic.name} is gone already.")
+            value = _value(current)
+            refusal = await self._commit(
+                (ModRevision(key, current.revision),),
+                [Delete(key), Put(mark, encode_topic(value))],
+            )
+        if refusal is None:
+            await self._finish_deletion(value)
+        return refusal
+
+    async def create_partitions(
+        self, request: decide.MorePartitions, *, validate_only: bool = False
+    ) -> Refusal | None:
+        """More partitions for a topic; they appear all at once, when the topic counts them."""
+        async with self._turn:
+            image = self._metadata.image
+            added = decide.create_partitions(image, request)
+            if isinstance(added, Refusal):
+                return added
+            if validate_only:
+                return None
+            topic = image.topics[request.name]
+            have = len(topic.partitions)
+            value = TopicValue(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partition_count=have + len(added),
+                settings=topic.settings,
+            )
+            head = Put(self._keys.topic(topic.name), encode_topic(value))
+            return await self._write_partitions(topic.topic_id, have, added, [head], topic.revision)
+
+    async def elect_leader(self, topic_name: str, index: int, election: int) -> Refusal | None:
+        """Elect a leader for one partition (decide.PREFERRED or decide.UNCLEAN)."""
+        async with self._turn:
+            image = self._metadata.image
+            return await self._set_partition(
+                topic_name, index, decide.elect_leader(image, topic_name, index, election)
+            )
+
+    async def reassign(
+        self, topic_name: str, index: int, replicas: tuple[int, ...] | None
+    ) -> Refusal | None:
+        """Give a partition other replicas, or cancel that with None."""
+        async with self._turn:
+            image = self._metadata.image
+            return await self._set_partition(
+                topic_name, index, decide.reassign(image, topic_name, index, replicas)
+            )
+
+    async def _set_partition(
+        self, topic_name: str, index: int, decided: PartitionState | Refusal | None
+    ) -> Refusal | None:
+        if decided is None or isinstance(decided, Refusal):
+            return decided
+        topic = self._metadata.image.topics[topic_name]
+        key = self._keys.partition(topic.topic_id, index)
+        return await self._commit(
+            (ModRevision(key, decided.revision),), [Put(key, encode_partition(decided))]
+        )
+
+    # Settings and features.
+
+    async def alter_topic(
+        self,
+        name: str,
+        decision: Callable[[Mapping[str, str]], Mapping[str, str] | Refusal],
+        *,
+        validate_only: bool = False,
+    ) -> Refusal | None:
+        """Replace a topic's settings by what `decision` makes of them."""
+        async with self._turn:
+            topic = self._metadata.image.topics.get(name)
+            if topic is None:
+                return Refusal(
+                    Code.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist."
+                )
+            after = decision(topic.settings)
+            if isinstance(after, Refusal):
+                return after
+            if validate_only or after == topic.settings:
+                return None
+            value = TopicValue(
+                name=name,
+                topic_id=topic.topic_id,
+                partition_count=len(topic.partitions),
+                settings=after,
+            )
+            key = self._keys.topic(name)
+            return await self._commit(
+                (ModRevision(key, topic.revision),), [Put(key, encode_topic(value))]
+            )
+
+    async def alter_settings(
+        self,
+        resource: str,
+        name: str,
+        decision: Callable[[Mapping[str, str]], Mapping[str, str] | Refusal],
+        *,
+        validate_only: bool = False,
+    ) -> Refusal | None:
+        """The same for ("broker", ""), all brokers, or ("broker", "1"), one of them."""
+        async with self._turn:
+            image = self._metadata.image
+            before = image.settings.get((resource, name), {})
+            after = decision(before)
+            if isinstance(after, Refusal):
+                return after
+            if validate_only or after == before:
+                return None
+            key = self._keys.settings(resource, name)
+            revision = image.settings_revisions.get((resource, name), 0)
+            write: Operation = Put(key, encode({"settings": dict(after)})) if after else Delete(key)
+            return await self._commit((ModRevision(key, revision),), [write])
+
+    async def update_features(
+        self, updates: Sequence[FeatureUpdate], *, validate_only: bool = False
+    ) -> Refusal | None:
+        """All updates at once, or none: the first that is refused is answered."""
+        async with self._turn:
+            current = self._metadata.image.features
+            for update in updates:
+                refusal = refuse_feature(current, update)
+                if refusal is not None:
+                    return refusal
+            writes: list[Operation] = []
+            for update in updates:
+                key = self._keys.feature(update.name)
+                if update.level != current.get(update.name, 0):
+                    level = encode({"level": update.level})
+                    writes.append(Put(key, level) if update.level else Delete(key))
+            if validate_only or not writes:
+                return None
+            return await self._commit((), writes)
+
+    # Producer ids.
+
+    async def next_producer_id(self) -> int | Refusal:
+        """An id that no producer had before, in this run or another."""
+        async with self._ids_turn:
+            number = next(self._ids, None)
+            if number is not None:
+                return number
+            return await self._take_producer_ids()
+
+    async def _take_producer_ids(self) -> int | Refusal:
+        key = self._keys.producer_ids
+        for _ in range(_ATTEMPTS):
+            try:
+                entry = await self._store.get(key)
+            except Unavailable as error:
+                return _away(str(error))
+            first = 0 if entry is None else int(decode(key, entry.value)["next"])
+            revision = 0 if entry is None else entry.mod_revision
+            write = Put(key, encode({"next": first + _PRODUCER_IDS}))
+            # After Unknown the next read shows a block that is taken, by us or not: it is left.
+            if isinstance(await self._store.txn([ModRevision(key, revision)], [write]), Done):
+                self._ids = iter(range(first + 1, first + _PRODUCER_IDS))
+                return first
+        return _away(f"{_ATTEMPTS} tries to take producer ids failed")
+
+    # What a crash left behind.
+
+    async def sweep(self) -> None:
+        """Finish deletions and remove partitions no topic counts. Once, before requests."""
+        builder = self._metadata.builder
+        for value in tuple(builder.deleting.values()):
+            await self._finish_deletion(value)
+        for topic_id, indexes in builder.orphans.items():
+            await self._sweep_partitions(topic_id, indexes)
+
+    async def raise_leader_epochs(self) -> None:
+        """A new leader epoch for all that this broker leads, after an unclean stop.
+
+        A power cut may have taken the end of a log; with a new epoch a reader that saw it
+        learns so (KIP-320) instead of reading other records at the same offsets.
+        """
+        node, topics = self._metadata.node_id, self._metadata.image.topics.values()
+        led = [
+            (self._keys.partition(topic.topic_id, index), partition)
+            for topic in topics
+            for index, partition in enumerate(topic.partitions)
+            if partition.leader == node
+        ]
+        half = _CHUNK // 2  # Each write has a guard of its own.
+        async with self._turn:
+            for start in range(0, len(led), half):
+                chunk = led[start : start + half]
+                refusal = await self._commit(
+                    tuple(ModRevision(key, partition.revision) for key, partition in chunk),
+                    [
+                        Put(key, encode_partition(decide.lead(partition, node, partition.isr)))
+                        for key, partition in chunk
+                    ],
+                )
+                if refusal is not None:
+                    log.error("leader epochs could not be raised", reason=refusal.message)
+                    return
+
+    async def _finish_deletion(self, value: TopicValue) -> None:
+        await self._sweep_partitions(value.topic_id, range(value.partition_count))
+        await self._commit((), [Delete(self._keys.deleting(value.topic_id))])
+
+    async def _sweep_partitions(self, topic_id: UUID, indexes: Sequence[int]) -> None:
+        keys = [self._keys.partition(topic_id, index) for index in indexes]
+        for start in range(0, len(keys), _CHUNK):
+            await self._commit((), [Delete(key) for key in keys[start : start + _CHUNK]])
+
+    # Transactions.
+
+    async def _commit(
+        self,
+        guards: Sequence[Guard],
+        operations: Sequence[Operation],
+        on_conflict: Code = Code.REQUEST_TIMED_OUT,
+    ) -> Refusal | None:
+        """Write, guarded by our being the controller. The image holds it when this returns.
+
+        A Conflict is answered and not tried again: `_turn` keeps our own changes apart, so
+        somebody else changed what the decision was made on.
+        """
+        image = self._metadata.image
+        if image.controller_id != self._metadata.node_id:
+            return Refusal(Code.NOT_CONTROLLER, f"The controller is broker {image.controller_id}.")
+        mine = CreateRevision(self._keys.controller, image.controller_epoch)
+        for _ in range(_ATTEMPTS):
+            match await self._store.txn([mine, *guards], operations):
+                case Done(revision):
+                    await self._metadata.reached(revision)
+                    return None
+                case Conflict():
+                    return Refusal(
+                        on_conflict, "The cluster's metadata changed meanwhile; try again."
+                    )
+            applied = await self._applied(operations)
+            if applied is not None:
+                await self._metadata.reached(applied)
+                return None
+        return _away("its answers were lost")
+
+    async def _applied(self, operations: Sequence[Operation]) -> int | None:
+        """After Unknown: the revision at which the store shows the writes; None where not.
+
+        Writing again is safe: the guards make one of the two attempts the only one.
+        """
+        try:
+            revision = 0
+            for operation in operations:
+                entry = await self._store.get(operation.key)
+                wanted = operation.value if isinstance(operation, Put) else None
+                if (None if entry is None else entry.value) != wanted:
+                    return None
+                revision = max(revision, entry.mod_revision if entry else 0)
+            return revision
+        except Unavailable as error:
+            log.warning("the metadata store is away", reason=str(error))
+            return None
+
+
+def _value(topic: TopicState) -> TopicValue:
+    return TopicValue(
+        name=topic.name,
+        topic_id=topic.topic_id,
+        partition_count=len(topic.partitions),
+        settings=topic.settings,
+    )
+
+
+def _away(why: str) -> Refusal:
+    return Refusal(
+        Code.REQUEST_TIMED_OUT, f"The metadata store did not take the change ({why}); try again."
+    )
