@@ -75,12 +75,16 @@ class Cluster:
         *,
         node_id: int | None = None,
         lane: str = "",
+        version_max: int | None = None,
         timeout_ms: int | None = None,
     ) -> Any:
         """One request to that broker, or to any; the kio entity of its answer."""
         connection = await self.connection(node_id, lane)
         return await connection.request(
-            api_key, fields, timeout_ms=timeout_ms or self.request_timeout_ms
+            api_key,
+            fields,
+            version_max=version_max,
+            timeout_ms=timeout_ms or self.request_timeout_ms,
         )
 
     async def refresh(self, topics: Iterable[str] | None, *, create: bool = False) -> Metadata:

@@ -66,8 +66,11 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         return self._lost is not None
 
-    def version(self, api_key: int) -> int:
-        """The newest version of `api_key` that both sides speak. Raises Incompatible."""
+    def version(self, api_key: int, version_max: int | None = None) -> int:
+        """The newest version of `api_key` that both sides speak. Raises Incompatible.
+
+        `version_max` is for callers that want an older form.
+        """
         ours = APIS[api_key]
         theirs = self._ranges.get(api_key)
         if theirs is None:
@@ -77,18 +80,19 @@ class Connection(asyncio.Protocol):
                 f"The broker at {self.address} takes {ours.name} requests of versions {theirs[0]}"
                 f" to {theirs[1]}, and this client speaks {ours.served_from} to {ours.max_version}"
             )
-        return min(ours.max_version, theirs[1])
+        newest = min(ours.max_version, theirs[1])
+        return newest if version_max is None else min(newest, version_max)
 
     async def request(
         self,
         api_key: int,
         fields: Mapping[str, Any],
         *,
-        version: int | None = None,
+        version_max: int | None = None,
         timeout_ms: int = 30_000,
     ) -> Any:
         """Send one request and return the kio entity of its answer."""
-        chosen = self.version(api_key) if version is None else version
+        chosen = self.version(api_key, version_max)
         answer = self.send(api_key, chosen, fields)
         return messages.read_response(
             api_key, chosen, await self.await_answer(answer, api_key, timeout_ms)

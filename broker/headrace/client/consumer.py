@@ -134,7 +134,9 @@ class Consumer:
             version = connection.version(FETCH)
             fields, names = self._request(wanted, version)
             timeout_ms = self.settings.fetch_max_wait_ms + self._cluster.request_timeout_ms
-            answer = await connection.request(FETCH, fields, version=version, timeout_ms=timeout_ms)
+            answer = await connection.request(
+                FETCH, fields, version_max=version, timeout_ms=timeout_ms
+            )
             self._answered = asyncio.get_running_loop().time()
             if answer.error_code:
                 raise _Moved(code_of(answer.error_code), f"Fetching from broker {node_id}")

@@ -47,7 +47,8 @@ def code_of(number: int) -> Code:
 def check(number: int, what: str, message: str | None = None) -> None:
     """Raise `BrokerRefused` unless `number` is NONE. `what` says what was asked, and of what."""
     if number:
-        raise BrokerRefused(code_of(number), what, message)
+        code = code_of(number)
+        raise BrokerRefused(code, what, _IN_WORDS.get(code, message))
 
 
 _IN_WORDS = {
