@@ -70,7 +70,10 @@ class CleanJob:
 
 
 class Cleaned(NamedTuple):
-    """A group of segments stands cleaned in `.cleaned` files of `base_offset`."""
+    """A group of segments stands cleaned in `.cleaned` files of `base_offset`.
+
+    `end_offset` is the next pass's first dirty offset once every group of this one is swapped in.
+    """
 
     base_offset: int
     replaces: tuple[int, ...]
@@ -80,10 +83,10 @@ class Cleaned(NamedTuple):
 
 
 def clean(disk: Disk, job: CleanJob, throttle: Throttle) -> Iterator[Cleaned]:
-    """Clean group after group; each is durable when it is yielded.
+    """Clean group after group, from the oldest on; each is durable when it is yielded.
 
-    `end_offset` of the last one that is complete is the next pass's first dirty offset. Raises
-    Uncleanable, CorruptRecords, DiskFull, DiskFault, and FileNotFoundError for a deleted folder.
+    Raises Uncleanable, CorruptRecords, DiskFull, DiskFault, and FileNotFoundError where the
+    folder or a segment is gone.
     """
     keys = map_keys(disk, job, throttle)
     for group in group_segments(disk, job, keys.end_offset):
@@ -175,7 +178,6 @@ def batches(file: File, throttle: Throttle) -> Iterator[tuple[BatchHeader, memor
 def _clean_group(
     disk: Disk, job: CleanJob, keys: KeyMap, group: list[SegmentRange], throttle: Throttle
 ) -> Cleaned:
-    end_offset = group[-1].end_offset
     output = _Output(disk, job.folder, group[0].base_offset, job.index_interval_bytes, throttle)
     waiting: tuple[BatchHeader, memoryview] | None = None
     for segment in group:
@@ -192,7 +194,7 @@ def _clean_group(
         replaces=tuple(segment.base_offset for segment in group),
         bytes_before=sum(segment.size_bytes for segment in group),
         bytes_after=output.finish(),
-        end_offset=min(end_offset, keys.end_offset),
+        end_offset=keys.end_offset,
     )
 
 

@@ -74,9 +74,13 @@ def swap_in(log: "Log", base_offset: int, replaces: Sequence[int]) -> list[str] 
     return deleted
 
 
-def finish_swaps(disk: Disk, folder: str) -> None:
-    """Before a folder is opened: complete the swaps that a crash interrupted, drop the rest."""
-    found = disk.list(folder)
+def finish_swaps(disk: Disk, folder: str, found: Sequence[str]) -> bool:
+    """Before a folder with the names `found` is opened: complete interrupted swaps, drop the rest.
+
+    Returns whether anything was done, so that the folder must be listed again.
+    """
+    if not any(name.endswith((CLEANED, SWAP)) for name in found):
+        return False
     swapping = [base for name in found if (base := offset_of(name, LOG + SWAP)) is not None]
     for base_offset in swapping:
         end_offset = _end_of(disk, f"{folder}/{file_name(base_offset, LOG + SWAP)}", base_offset)
@@ -90,11 +94,11 @@ def finish_swaps(disk: Disk, folder: str) -> None:
             for suffix in SEGMENT_SUFFIXES:
                 disk.remove(f"{folder}/{file_name(base_offset, suffix)}")
         _rename(disk, folder, base_offset, SWAP, "")
-    leftover = [name for name in disk.list(folder) if name.endswith((CLEANED, SWAP))]
-    for name in leftover:
-        disk.remove(f"{folder}/{name}")
-    if swapping or leftover:
-        disk.sync_dir(folder)
+    for name in disk.list(folder):
+        if name.endswith((CLEANED, SWAP)):
+            disk.remove(f"{folder}/{name}")
+    disk.sync_dir(folder)
+    return True
 
 
 def discard_cleaned(disk: Disk, folder: str) -> None:

@@ -64,6 +64,14 @@ class File(Protocol):
         ...
 
 
+class Lock(Protocol):
+    """A lock that is held; the system releases it when the process dies."""
+
+    def release(self) -> None:
+        """Let go; idempotent."""
+        ...
+
+
 class Disk(Protocol):
     """Paths are absolute, with "/" between names."""
 
@@ -107,6 +115,10 @@ class Disk(Protocol):
 
     def sync_dir(self, path: str) -> None:
         """Make creations, renames and removals in this directory survive a power cut."""
+        ...
+
+    def lock(self, path: str) -> Lock | None:
+        """Lock the file, created if absent, for this process; None while another holds it."""
         ...
 
     def free_bytes(self, path: str) -> int:

@@ -41,7 +41,12 @@ class Flush:
         """Sync. Blocks; safe in a thread beside appends. Raises DiskFault, DiskFull."""
         for file in self._files:
             file.sync()
-        if self.epochs is not None:
-            self._disk.write_atomically(f"{self._folder}/{LEADER_EPOCHS}", [self.epochs])
-        elif self.names_new:
-            self._disk.sync_dir(self._folder)
+        try:
+            if self.epochs is not None:
+                self._disk.write_atomically(f"{self._folder}/{LEADER_EPOCHS}", [self.epochs])
+            elif self.names_new:
+                self._disk.sync_dir(self._folder)
+        except FileNotFoundError:
+            # The partition was deleted meanwhile and its folder renamed: nothing is left to do.
+            if self._disk.exists(self._folder):
+                raise

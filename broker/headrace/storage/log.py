@@ -467,7 +467,8 @@ class Log:
     def close(self, *, clean: bool = True) -> None:
         """Close the files; `clean` first makes everything durable, as Kafka's shutdown does.
 
-        No Flush may be running. Raises DiskFault.
+        A Flush that still runs, and a slice that is being sent, keep their files until they
+        are done. Raises DiskFault.
         """
         if clean:
             self.active.add_time_entry()
@@ -478,7 +479,11 @@ class Log:
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=1)
         for segment in self.segments:
             self.open_segments.forget(segment)
-            segment.close()
+            segment.active = False
+            segment.let_go()
+        self._unsynced.clear()
+        self._places.clear()
+        del self._file  # the last reference closes the descriptor
 
 
 def _base_of(segment: Segment) -> int:

@@ -6,6 +6,7 @@ readable after the log let go of it, and a descriptor number is never reused und
 """
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -128,6 +129,20 @@ class OsFile:
         self.close()
 
 
+class OsLock:
+    """An flock; it goes with the process, however that ends."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def release(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class OsDisk:
     """The Disk port; it has no state."""
 
@@ -206,6 +221,16 @@ class OsDisk:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+
+    def lock(self, path: str) -> OsLock | None:
+        with _translating("lock", path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _CREATE_MODE)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            return OsLock(fd)
 
     def free_bytes(self, path: str) -> int:
         with _translating("look at the file system of", path):

@@ -86,14 +86,6 @@ class Segment:
             self._size = self._file.size
             self._file = None
 
-    def close(self) -> None:
-        """Close the log file now."""
-        if self._file is not None:
-            self._size = self._file.size
-            self._file.close()
-            self._file = None
-        self.let_go()
-
     def add_entry(self, position: int, last_offset: int) -> None:
         """Index the batch at `position`; `max_timestamp` already counts it."""
         self.index.append(last_offset - self.base_offset, position)

@@ -1,0 +1,295 @@
+"""A broker's data directory: whose it is, how it was left, and the partition folders in it.
+
+Names and formats are Kafka 4.3's (meta.properties version 1, partition.metadata version 0,
+.kafka_cleanshutdown as JSON, the offset checkpoints); `headrace.format` is ours, so that an older
+Headrace never opens what a newer one wrote.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection
+from typing import Final, Self
+from uuid import UUID, uuid4
+
+from headrace.storage.checkpoint import (
+    CorruptCheckpoint,
+    Offsets,
+    read_offsets,
+    write_offsets,
+)
+from headrace.storage.disk import Disk, Lock
+from headrace.storage.names import PARTITION_METADATA, partition_of
+
+FORMAT_VERSION: Final = 1
+_FORMAT: Final = "headrace.format"
+_LOCK: Final = ".lock"
+_META: Final = "meta.properties"
+_CLEAN: Final = ".kafka_cleanshutdown"
+_RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
+_LOG_STARTS: Final = "log-start-offset-checkpoint"
+_NAME_BYTES_MAX: Final = 255
+_UNKNOWN_EPOCH: Final = -1
+
+
+class DataDirError(Exception):
+    """The directory cannot be this broker's; the message says why and what to do."""
+
+
+class DataDir:
+    """Open with `DataDir.open`, which locks it; `close` unlocks.
+
+    `cluster_id` is None until the directory is claimed. `was_clean`: the last process closed
+    every log; `clean_broker_epoch` is what it noted then, -1 where that is not known.
+    """
+
+    __slots__ = ("_lock", "_log_starts", "_meta", "_recovery_points", "clean_broker_epoch",
+                 "cluster_id", "directory_id", "disk", "node_id", "path", "was_clean")  # fmt: skip
+
+    def __init__(self, disk: Disk, path: str, node_id: int, lock: Lock) -> None:
+        """For `open`."""
+        self.disk = disk
+        self.path = path
+        self.node_id = node_id
+        self._lock = lock
+        self.cluster_id: str | None = None
+        self.directory_id = ""
+        self.was_clean = False
+        self.clean_broker_epoch = _UNKNOWN_EPOCH
+        self._recovery_points: dict[tuple[str, int], int] = {}
+        self._log_starts: dict[tuple[str, int], int] = {}
+
+    @classmethod
+    def open(
+        cls, disk: Disk, path: str, *, node_id: int, new_id: Callable[[], UUID] = uuid4
+    ) -> Self:
+        """Make or open, lock and check the directory, and finish deletions under way.
+
+        Raises DataDirError, DiskFull, DiskFault.
+        """
+        disk.make_dir(path)
+        lock = disk.lock(f"{path}/{_LOCK}")
+        if lock is None:
+            raise DataDirError(
+                f"{path} is in use by another broker: stop that one, or give this one a "
+                "--data-dir of its own"
+            )
+        data_dir = cls(disk, path, node_id, lock)
+        try:
+            data_dir._check_format()
+            data_dir._read_meta(new_id)
+            data_dir._read_state()
+            for name in disk.list(path):
+                if name.endswith("-delete"):
+                    disk.remove_tree(f"{path}/{name}")
+        except BaseException:
+            lock.release()
+            raise
+        return data_dir
+
+    def _check_format(self) -> None:
+        path = f"{self.path}/{_FORMAT}"
+        try:
+            text = self.disk.read(path).decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            return
+        version = text.removeprefix("version=")
+        if not version.isdigit() or int(version) > FORMAT_VERSION:
+            raise DataDirError(
+                f"{self.path} was written by a newer Headrace ({_FORMAT} says {text!r}, this one "
+                f"knows version {FORMAT_VERSION}): start the newer one again"
+            )
+
+    def _read_meta(self, new_id: Callable[[], UUID]) -> None:
+        path = f"{self.path}/{_META}"
+        try:
+            meta = _properties(self.disk.read(path))
+        except FileNotFoundError:
+            self.directory_id = encode_uuid(new_id())
+            return
+        if meta.get("version") != "1":
+            raise DataDirError(
+                f"{path} has version {meta.get('version')}, only 1 is known: this directory "
+                "belongs to another Kafka, give the broker a --data-dir of its own"
+            )
+        owner = meta.get("node.id")
+        if owner != str(self.node_id):
+            raise DataDirError(
+                f"{self.path} belongs to node {owner} and this is node {self.node_id} ({path}): "
+                "start it with that node.id or with another data directory"
+            )
+        self.cluster_id = meta.get("cluster.id")
+        self.directory_id = meta.get("directory.id") or encode_uuid(new_id())
+
+    def _read_state(self) -> None:
+        try:
+            marker = self.disk.read(f"{self.path}/{_CLEAN}")
+        except FileNotFoundError:
+            pass
+        else:
+            self.was_clean = True
+            self.clean_broker_epoch = _epoch_in(marker)
+        try:
+            self._recovery_points = read_offsets(self.disk, f"{self.path}/{_RECOVERY_POINTS}")
+            self._log_starts = read_offsets(self.disk, f"{self.path}/{_LOG_STARTS}")
+        except CorruptCheckpoint as error:
+            raise DataDirError(
+                f"{error}; remove it: without it recovery reads more (recovery-point) or deleted "
+                "records of segments that still exist come back (log-start)"
+            ) from error
+
+    def claim(self, cluster_id: str) -> None:
+        """The broker belongs to this cluster: so must the directory, or become so.
+
+        Raises DataDirError where it is another's, DiskFull, DiskFault.
+        """
+        if self.cluster_id is not None and self.cluster_id != cluster_id:
+            raise DataDirError(
+                f"{self.path} belongs to cluster {self.cluster_id} and this broker joined "
+                f"{cluster_id}: give it a data directory of its own"
+            )
+        self.cluster_id = cluster_id
+        meta = {
+            "cluster.id": cluster_id,
+            "directory.id": self.directory_id,
+            "node.id": str(self.node_id),
+            "version": "1",
+        }
+        self._replace(_META, "".join(f"{key}={value}\n" for key, value in meta.items()))
+        self._replace(_FORMAT, f"version={FORMAT_VERSION}\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a small file unless that is in it already: a full disk then does not matter."""
+        path, data = f"{self.path}/{name}", text.encode()
+        try:
+            known = _properties(self.disk.read(path)) == _properties(data)
+        except FileNotFoundError:
+            known = False
+        if not known:
+            self.disk.write_atomically(path, [data])
+
+    def mark_running(self) -> None:
+        """From now on only `mark_clean` makes the next start a clean one."""
+        self.disk.remove(f"{self.path}/{_CLEAN}")
+        self.disk.sync_dir(self.path)
+
+    def mark_clean(self, broker_epoch: int = _UNKNOWN_EPOCH) -> None:
+        """Every log was closed well. Raises DiskFull, DiskFault."""
+        marker = json.dumps({"version": 0, "brokerEpoch": broker_epoch})
+        self.disk.write_atomically(f"{self.path}/{_CLEAN}", [marker.encode()])
+
+    def close(self) -> None:
+        """Unlock."""
+        self._lock.release()
+
+    def recovery_point(self, topic: str, index: int) -> int:
+        """Where recovery of this log begins, as last checkpointed; 0 if never."""
+        return self._recovery_points.get((topic, index), 0)
+
+    def log_start_offset(self, topic: str, index: int) -> int:
+        """Where this log starts, as last checkpointed; 0 if never."""
+        return self._log_starts.get((topic, index), 0)
+
+    def write_checkpoints(self, recovery_points: Offsets, log_starts: Offsets) -> None:
+        """Replace both checkpoint files; what does not change is not written.
+
+        As Kafka does, a log start is noted only where it is above 0. Raises DiskFull, DiskFault.
+        """
+        if recovery_points != self._recovery_points:
+            write_offsets(self.disk, f"{self.path}/{_RECOVERY_POINTS}", recovery_points)
+            self._recovery_points = dict(recovery_points)
+        started = {key: offset for key, offset in log_starts.items() if offset > 0}
+        if started != self._log_starts:
+            write_offsets(self.disk, f"{self.path}/{_LOG_STARTS}", started)
+            self._log_starts = started
+
+    def partition_path(self, topic: str, index: int, topic_id: UUID) -> str:
+        """The partition's folder, made with its partition.metadata if it is absent.
+
+        A folder of that name with another topic's id is set aside first, and its offsets are
+        forgotten.
+        """
+        path = f"{self.path}/{topic}-{index}"
+        found = self._topic_id_in(path)
+        if found == topic_id:
+            return path
+        if found is not None:
+            self._set_aside(f"{topic}-{index}")
+        self.disk.make_dir(path)
+        text = f"version: 0\ntopic_id: {encode_uuid(topic_id)}"
+        self.disk.write_atomically(f"{path}/{PARTITION_METADATA}", [text.encode()])
+        return path
+
+    def _topic_id_in(self, path: str) -> UUID | None:
+        """The topic id in a folder's partition.metadata; None where there is none to be read."""
+        try:
+            text = self.disk.read(f"{path}/{PARTITION_METADATA}").decode("ascii", "replace")
+            fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+            return decode_uuid(fields["topic_id"])
+        except (FileNotFoundError, KeyError, ValueError):
+            return None
+
+    def set_aside_strays(self, topic_ids: Collection[UUID]) -> list[str]:
+        """Rename each partition's folder whose topic is not one of these; returns the new names.
+
+        A folder without a readable topic id stays: `partition_path` adopts it by its name.
+        """
+        renamed = []
+        for name in self.disk.list(self.path):
+            if partition_of(name) is None:
+                continue
+            found = self._topic_id_in(f"{self.path}/{name}")
+            if found is not None and found not in topic_ids:
+                renamed.append(self._set_aside(name))
+        return renamed
+
+    def _set_aside(self, name: str) -> str:
+        return self._rename(name, self._topic_id_in(f"{self.path}/{name}") or UUID(int=0), "stray")
+
+    def retire_partition(self, topic: str, index: int, topic_id: UUID) -> str:
+        """Rename a deleted partition's folder, durably, for `remove_retired`; returns its path.
+
+        A restart finishes the deletion, and a new topic of that name begins with nothing.
+        """
+        name = f"{topic}-{index}"
+        if not self.disk.exists(f"{self.path}/{name}"):
+            return f"{self.path}/{name}.{topic_id.hex}-delete"
+        return f"{self.path}/{self._rename(name, topic_id, 'delete')}"
+
+    def _rename(self, name: str, topic_id: UUID, why: str) -> str:
+        topic, index = partition_of(name) or (name, 0)
+        self._recovery_points.pop((topic, index), None)
+        self._log_starts.pop((topic, index), None)
+        suffix = f"-{index}.{topic_id.hex}-{why}"
+        new = topic[: _NAME_BYTES_MAX - len(suffix)] + suffix
+        self.disk.remove_tree(f"{self.path}/{new}")
+        self.disk.rename(f"{self.path}/{name}", f"{self.path}/{new}")
+        self.disk.sync_dir(self.path)
+        return new
+
+    def remove_retired(self, path: str) -> None:
+        """Remove what `retire_partition` renamed."""
+        self.disk.remove_tree(path)
+
+
+def encode_uuid(value: UUID) -> str:
+    """Kafka's text of a UUID: URL-safe base 64, unpadded."""
+    return urlsafe_b64encode(value.bytes).rstrip(b"=").decode()
+
+
+def decode_uuid(text: str) -> UUID:
+    """The UUID of Kafka's text. Raises ValueError."""
+    return UUID(bytes=urlsafe_b64decode(text + "=="))
+
+
+def _properties(data: bytes) -> dict[str, str]:
+    """A Java properties file of plain keys and values; `\\` before a character is its escape."""
+    lines = (line.strip() for line in data.decode("utf-8", "replace").splitlines())
+    pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] not in "#!")
+    return {key.strip(): value.strip().replace("\\", "") for key, value in pairs}
+
+
+def _epoch_in(marker: bytes) -> int:
+    try:
+        return int(json.loads(marker)["brokerEpoch"])
+    except (ValueError, KeyError, TypeError):
+        return _UNKNOWN_EPOCH
