@@ -132,7 +132,9 @@ def time_machine(address: str, folder: Path) -> None:
     since = pipe(address, f"headrace consume raw --timestamp {moment.decode().strip()} --no-follow")
     if since != text:
         raise Failed("read from the first record's timestamp, the topic is not the text")
-    print(f"the same {len(lines)} lines again, from line {half}, and from {moment.decode().strip()}")
+    print(
+        f"the same {len(lines)} lines again, from line {half}, and from {moment.decode().strip()}"
+    )
 
 
 STEPS = (

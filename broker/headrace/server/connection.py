@@ -89,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         "_held",
         "_host",
         "_large_frames",
+        "_on_close",
         "_out",
         "_paused",
         "_queue",
@@ -97,9 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         "_writable",
         "last_active",
         "loop_time",
-        "on_close",
         "peer_host",
-        "session",
         "transport",
     )
 
@@ -109,8 +108,7 @@ class Connection(asyncio.BufferedProtocol):
         self.last_active = loop_time()
         self.transport: asyncio.Transport | None = None
         self.peer_host = ""
-        self.session: dict[str, str] = {}
-        self.on_close: list[Callable[[], None]] = []
+        self._on_close: Callable[[], None] | None = None
         self._head = b""
         self._frame: bytearray | None = None
         self._frame_bytes = 0
@@ -140,9 +138,8 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = None
         self._queue.clear()
         self._answers.clear()
-        for callback in self.on_close:
-            callback()
-        self.on_close.clear()
+        if self._on_close is not None:
+            self._on_close()
         self._host.closed(self, self._reason)
 
     def eof_received(self) -> bool:
@@ -256,6 +253,10 @@ class Connection(asyncio.BufferedProtocol):
             self._out += parts
         elif parts is not None:
             self._out.append(parts)
+
+    def waiting_on(self, cancel: Callable[[], None]) -> None:
+        """Call `cancel` if the peer goes away: one held answer at a time waits for something."""
+        self._on_close = cancel
 
     def answered(self, answer: Answer) -> None:
         """Called by `answer.resolve`, from inside an execution or later."""

@@ -1,9 +1,10 @@
 """The end of a broker that found a bug of its own: one line, then gone (decision 17)."""
 
+import asyncio
 import os
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 EXIT_BUG = 70
 """EX_SOFTWARE of sysexits.h."""
@@ -15,3 +16,9 @@ def now(bug: BaseException) -> NoReturn:
     sys.stderr.write(f"headrace found a bug in itself and stops at once: {bug}\n{lines}\n")
     sys.stderr.flush()
     os._exit(EXIT_BUG)
+
+
+def on_bug(task: "asyncio.Task[Any]") -> None:
+    """A done callback for background tasks: nobody awaits them, so a bug ends the process."""
+    if not task.cancelled() and task.exception() is not None:
+        now(task.exception() or RuntimeError("a task failed"))

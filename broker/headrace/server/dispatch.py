@@ -71,7 +71,8 @@ class Dispatcher:
         try:
             outcome = self._handlers[key](self._broker, request, context)
         except Exception as bug:
-            return self._fault(connection, header, bug)
+            self._fault(connection, header, bug)
+            return None
         if isinstance(outcome, Mapping):
             return self._encode(header, outcome)
         answer = Answer(connection, holds=True)
@@ -89,10 +90,11 @@ class Dispatcher:
         handling: Coroutine[Any, Any, Fields],
         answer: Answer,
     ) -> None:
+        parts: bytes | None = None
         try:
             parts = self._encode(header, await handling)
         except Exception as bug:
-            parts = self._fault(connection, header, bug)
+            self._fault(connection, header, bug)
         except Bug as bug:
             crash.now(bug)
         answer.resolve(parts)

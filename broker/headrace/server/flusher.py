@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from headrace.base.errors import Code, Refusal
-from headrace.storage.disk import DiskFault
-from headrace.storage.log import Flush, Log
+from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.flush import Flush
+from headrace.storage.log import Log
 
 
 class Flushable(Protocol):
@@ -49,7 +50,7 @@ class Flusher:
         self._on_disk_fault = on_disk_fault
         self._on_disk_full = on_disk_full
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
-        self._due: dict[Flushable, None] = {}
+        self._due: dict[Flushable, bool] = {}
         self._unsynced: dict[Flushable, int] = {}
         self._timers: dict[Flushable, asyncio.TimerHandle] = {}
         self._scheduled = False
@@ -58,9 +59,12 @@ class Flusher:
         self.flush_seconds = 0.0
         self.full = False
 
-    def soon(self, partition: Flushable) -> None:
-        """Sync this log with the next job; the rest of this turn of the loop still gets on it."""
-        self._due[partition] = None
+    def soon(self, partition: Flushable, *, checkpoint: bool = False) -> None:
+        """Sync this log with the next job; the rest of this turn of the loop still gets on it.
+
+        A checkpoint also writes indexes and snapshots, so that recovery may begin there.
+        """
+        self._due[partition] = checkpoint or self._due.get(partition, False)
         if not self._running and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._start)
@@ -74,7 +78,7 @@ class Flusher:
             )
         start = self._unsynced.setdefault(partition, partition.log.size_bytes)
         if partition.log.size_bytes - start > self._recovery_bytes_max:
-            self.soon(partition)
+            self.soon(partition, checkpoint=True)
 
     def _interval_over(self, partition: Flushable) -> None:
         self._timers.pop(partition, None)
@@ -85,10 +89,11 @@ class Flusher:
         if self._running or not self._due:
             return
         jobs: list[tuple[Flushable, Flush]] = []
-        for partition in self._due:
-            self._unsynced.pop(partition, None)
+        for partition, checkpoint in self._due.items():
+            if checkpoint:
+                self._unsynced.pop(partition, None)
             if partition.failure is None:
-                jobs.append((partition, partition.log.begin_flush()))
+                jobs.append((partition, partition.log.begin_flush(checkpoint=checkpoint)))
         self._due.clear()
         if not jobs:
             return
@@ -99,7 +104,7 @@ class Flusher:
 
     def _finish(
         self,
-        done: "asyncio.Future[list[DiskFault | None]]",
+        done: "asyncio.Future[list[Exception | None]]",
         jobs: list[tuple[Flushable, Flush]],
         began: float,
     ) -> None:
@@ -111,7 +116,7 @@ class Flusher:
                 partition.fail(str(fault))
             elif partition.failure is None:
                 partition.log.flushed(flush)
-                partition.flushed(flush.end_offset)
+                partition.flushed(flush.offset)
         if self._due and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._start)
@@ -128,7 +133,11 @@ class Flusher:
     def failed(self, partition: Flushable, why: str) -> None:
         """A sync or write failed: nothing is known about unsynced bytes. Never retried."""
         self.forget(partition)
-        self._on_disk_fault(f"{partition.name}: {why}")
+        self.fault(f"{partition.name}: {why}")
+
+    def fault(self, why: str) -> None:
+        """The disk failed; one folder is all this broker has."""
+        self._on_disk_fault(why)
 
     def forget(self, partition: Flushable) -> None:
         """The partition goes away."""
@@ -146,12 +155,13 @@ class Flusher:
         self._thread.shutdown(wait=True)
 
 
-def _run(flushes: list[Flush]) -> list[DiskFault | None]:
-    faults: list[DiskFault | None] = []
+def _run(flushes: list[Flush]) -> list[Exception | None]:
+    faults: list[Exception | None] = []
     for flush in flushes:
         try:
             flush.run()
             faults.append(None)
-        except DiskFault as fault:
+        except (DiskFault, DiskFull) as fault:
+            # A sync that finds no room leaves bytes behind that were accepted: a fault as well.
             faults.append(fault)
     return faults

@@ -48,7 +48,7 @@ class Listener:
             reuse_address=True,
         )
         self._idle_sweep = self._loop.call_later(_IDLE_SWEEP_S, self._close_idle)
-        sockets = self._server.sockets  # type: ignore[attr-defined]
+        sockets = self._server.sockets
         return int(sockets[0].getsockname()[1])
 
     def frame_bytes_max(self, api_key: int) -> int:

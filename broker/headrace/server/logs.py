@@ -7,6 +7,7 @@ varies stands in fields.
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -68,9 +69,7 @@ def configure(*, for_people: bool, level: str) -> None:
             _filter,
             structlog.processors.add_log_level,
             stamp,
-            structlog.processors.dict_tracebacks
-            if not for_people
-            else structlog.dev.set_exc_info,
+            structlog.processors.dict_tracebacks if not for_people else structlog.dev.set_exc_info,
             renderer,
         ],
         logger_factory=_Named,
@@ -92,7 +91,7 @@ class _Named:
     debug = info = warning = warn = error = critical = exception = msg = _write
 
 
-def _filter(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _filter(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     name = getattr(logger, "name", ROOT)
     asked = "ERROR" if method == "exception" else method.upper()
     number = {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(asked, asked)

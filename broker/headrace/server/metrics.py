@@ -63,20 +63,14 @@ def _process(broker: "Broker") -> Iterable[str]:
 
 def _server(broker: "Broker") -> Iterable[str]:
     partitions = list(broker.partitions)
-    leading = sum(1 for partition in partitions if partition.replica.is_leader)
     offline = sum(1 for partition in partitions if partition.failure is not None)
-    under = sum(
-        1 for p in partitions if p.replica.is_leader and len(p.replica.isr) < len(p.replica.replicas)
-    )
-    below = sum(
-        1
-        for p in partitions
-        if p.replica.is_leader and len(p.replica.isr) < p.replica.min_insync_replicas
-    )
+    led = [p.replica for p in partitions if p.replica.is_leader]
+    under = sum(1 for replica in led if len(replica.isr) < len(replica.replicas))
+    below = sum(1 for replica in led if len(replica.isr) < replica.min_insync_replicas)
     image = broker.metadata.image
     controller = 1 if image.controller_id == broker.node_id else 0
     for name, value, doc in (
-        ("kafka_server_replicamanager_leadercount", leading, "Partitions led here."),
+        ("kafka_server_replicamanager_leadercount", len(led), "Partitions led here."),
         ("kafka_server_replicamanager_partitioncount", len(partitions), "Partitions held here."),
         ("kafka_server_replicamanager_underreplicatedpartitions", under, "Led, not fully in sync."),
         ("kafka_server_replicamanager_underminisrpartitioncount", below, "Below min.insync."),
@@ -163,8 +157,8 @@ _PARTITION_FAMILIES = (
     Family("kafka_topic_partition_leader", "gauge", "Leader of the partition."),
     Family("kafka_topic_partition_replicas", "gauge", "Replicas of the partition."),
     Family("kafka_topic_partition_in_sync_replica", "gauge", "In-sync replicas."),
-    Family("kafka_topic_partition_leader_is_preferred", "gauge", "1 where the first replica leads."),
-    Family("kafka_topic_partition_under_replicated_partition", "gauge", "1 where not fully in sync."),
+    Family("kafka_topic_partition_leader_is_preferred", "gauge", "1: the first replica leads."),
+    Family("kafka_topic_partition_under_replicated_partition", "gauge", "1: not all in sync."),
     Family("kafka_cluster_partition_underminisr", "gauge", "1 where below min.insync.replicas."),
     Family("kafka_cluster_partition_atminisr", "gauge", "1 where at min.insync.replicas."),
 )
@@ -185,7 +179,7 @@ def _partitions(broker: "Broker") -> Iterator[str]:
                 log.size_bytes,
                 log.log_start_offset,
                 log.log_end_offset,
-                log.segment_count,
+                len(log.segments),
                 replica.high_watermark,
                 log.log_start_offset,
                 replica.leader,

@@ -18,6 +18,7 @@ from headrace.core.producers import Duplicate, Producers
 from headrace.core.replica import Replica
 from headrace.server.flusher import Flusher
 from headrace.server.record_policy import RecordPolicy
+from headrace.server.traffic import TopicTraffic
 from headrace.storage.disk import DiskFault, DiskFull
 from headrace.storage.log import Log
 from headrace.wire.batch import LOG_APPEND_TIME, check_batch, read_batch_header, stamp
@@ -50,6 +51,7 @@ class Partition:
         "replica",
         "topic",
         "topic_id",
+        "traffic",
     )
 
     def __init__(
@@ -62,10 +64,12 @@ class Partition:
         producers: Producers,
         broker_id: int,
         flusher: Flusher,
+        traffic: TopicTraffic,
         high_watermark: int | None = None,
     ) -> None:
         self.topic, self.topic_id, self.index = topic, topic_id, index
         self.log, self.producers = log, producers
+        self.traffic = traffic
         self.failure: str | None = None
         self.durable = log.settings.durability == "ack"
         end = log.log_end_offset
@@ -132,6 +136,8 @@ class Partition:
         """
         if self.failure is not None:
             return Refusal(Code.KAFKA_STORAGE_ERROR, self.failure)
+        if self._flusher.full:
+            return self._flusher.disk_full(self)
         replica, log = self.replica, self.log
         refused = replica.refuses(acks)
         if refused is not None:
@@ -183,6 +189,9 @@ class Partition:
                 base_offset,
                 header.max_timestamp,
             )
+        traffic = self.traffic
+        traffic.bytesin += len(batch)
+        traffic.messagesin += header.record_count
         self._grown(last_offset + 1)
         return Appended(base_offset, last_offset + 1, append_time_ms)
 
@@ -241,7 +250,12 @@ class Partition:
         if self.replica.high_watermark > offset:
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.when_committed(offset + 1, lambda: future.done() or future.set_result(None))
+
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.when_committed(offset + 1, wake)
         return future
 
     def when_readable(self, wake: Callable[[], None]) -> None:

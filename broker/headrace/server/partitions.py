@@ -1,7 +1,7 @@
 """All partitions on this broker: opened at start, and following the cluster image from then on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from uuid import UUID
 
 import structlog
@@ -9,11 +9,12 @@ import structlog
 from headrace.base.clock import Clock
 from headrace.base.errors import Code
 from headrace.base.image import ClusterImage, PartitionState, TopicState
-from headrace.config.broker import BrokerSettings
-from headrace.config.topic import LogSettings, log_settings
+from headrace.config.topic import LogSettings
 from headrace.core.producers import Producers
 from headrace.server.flusher import Flusher
+from headrace.server.metadata import Metadata
 from headrace.server.partition import Partition
+from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
 from headrace.storage.disk import DiskFault
 from headrace.storage.log import Log
@@ -31,19 +32,21 @@ class Partitions:
         self,
         *,
         node_id: int,
-        settings: BrokerSettings,
+        metadata: Metadata,
         data_dir: DataDir,
         flusher: Flusher,
+        traffic: Traffic,
         clock: Clock,
     ) -> None:
         self._node_id = node_id
-        self._settings = settings
+        self._metadata = metadata
         self._data_dir = data_dir
         self._flusher = flusher
+        self._traffic = traffic
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._by_name: dict[tuple[str, int], Partition] = {}
-        self._by_id: dict[tuple[UUID, int], Partition] = {}
+        self._by_key: dict[tuple[Hashable, int], Partition] = {}
         self._image = ClusterImage(cluster_id="")
         self._opening = True
 
@@ -51,9 +54,17 @@ class Partitions:
         """The partition if this broker holds it."""
         return self._by_name.get((topic, index))
 
-    def by_id(self, topic_id: UUID, index: int) -> Partition | None:
-        """The same by topic id: a re-created topic's old id finds nothing."""
-        return self._by_id.get((topic_id, index))
+    def find(self, key: tuple[Hashable, int]) -> Partition | None:
+        """By (name or the 16 bytes of the id, index), as requests name topics. HOT."""
+        return self._by_key.get(key)
+
+    def why_not_found(self, key: tuple[Hashable, int]) -> Code:
+        """The code for a key that `find` did not find."""
+        topic, index = key
+        if isinstance(topic, bytes):
+            state = self._image.topic_by_id(UUID(bytes=topic))
+            return Code.UNKNOWN_TOPIC_ID if state is None else self.why_absent(state.name, index)
+        return self.why_absent(str(topic), index)
 
     def of_topic(self, topic: str) -> list[Partition]:
         """The topic's partitions held here, by index."""
@@ -76,10 +87,6 @@ class Partitions:
             return Code.LEADER_NOT_AVAILABLE
         return Code.NOT_LEADER_OR_FOLLOWER
 
-    def settings_of(self, topic: TopicState) -> LogSettings:
-        """A topic's settings over the cluster's and this broker's."""
-        return log_settings(self._settings, topic.settings)
-
     async def open_all(self, image: ClusterImage) -> None:
         """Open or recover every partition of the image that this broker holds.
 
@@ -88,7 +95,7 @@ class Partitions:
         self._data_dir.set_aside_strays({topic.topic_id for topic in image.topics.values()})
         began = self._loop.time()
         for topic in image.topics.values():
-            settings = self.settings_of(topic)
+            settings = self._metadata.log_settings(topic)
             for index, state in enumerate(topic.partitions):
                 if self._node_id in state.replicas:
                     self._open(topic, index, state, settings)
@@ -114,7 +121,7 @@ class Partitions:
                 self._remove_topic(topic)
 
     def _apply(self, before: TopicState | None, topic: TopicState) -> None:
-        settings = self.settings_of(topic)
+        settings = self._metadata.log_settings(topic)
         for index, state in enumerate(topic.partitions):
             if self._node_id not in state.replicas:
                 continue
@@ -129,11 +136,10 @@ class Partitions:
                 partition.configure(settings)
             partition.assign(state, settings.min_insync_replicas)
 
-    def configure_all(self, settings: BrokerSettings) -> None:
+    def configure_all(self) -> None:
         """The defaults changed: every topic's settings are worked out again."""
-        self._settings = settings
         for topic in self._image.topics.values():
-            wanted = self.settings_of(topic)
+            wanted = self._metadata.log_settings(topic)
             for partition in self.of_topic(topic.name):
                 if partition.log.settings != wanted:
                     partition.configure(wanted)
@@ -160,17 +166,19 @@ class Partitions:
             producers=producers,
             broker_id=self._node_id,
             flusher=self._flusher,
+            traffic=self._traffic.of(topic.name),
         )
         partition.assign(state, settings.min_insync_replicas)
         self._by_name[topic.name, index] = partition
-        self._by_id[topic.topic_id, index] = partition
+        self._by_key[topic.name, index] = partition
+        self._by_key[topic.topic_id.bytes, index] = partition
 
     def _remove_topic(self, topic: TopicState) -> None:
         for index in range(len(topic.partitions)):
             partition = self._by_name.pop((topic.name, index), None)
             if partition is None:
                 continue
-            self._by_id.pop((topic.topic_id, index), None)
+            del self._by_key[topic.name, index], self._by_key[topic.topic_id.bytes, index]
             self._flusher.forget(partition)
             partition.closed()
             partition.log.close(clean=False)

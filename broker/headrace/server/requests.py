@@ -3,6 +3,8 @@
 from collections import defaultdict
 from typing import Final
 
+from headrace.base.errors import Code
+
 _KEYS_MAX: Final = 128
 
 
@@ -22,3 +24,11 @@ class RequestCounts:
     def count_error(self, api_key: int, code: int) -> None:
         """One answer, or one item of it, that carried an error."""
         self.errors[api_key, code] += 1
+
+    @staticmethod
+    def error_name(code: int) -> str:
+        """The error's name in Kafka's table, or its number."""
+        try:
+            return Code(code).name
+        except ValueError:
+            return str(code)

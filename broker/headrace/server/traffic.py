@@ -4,8 +4,13 @@
 class TopicTraffic:
     """Mutable: counted for every batch. Field names are those of Kafka's BrokerTopicMetrics."""
 
-    __slots__ = ("bytesin", "bytesout", "failedfetchrequests", "failedproducerequests")
-    __slots__ += ("messagesin",)
+    __slots__ = (
+        "bytesin",
+        "bytesout",
+        "failedfetchrequests",
+        "failedproducerequests",
+        "messagesin",
+    )
 
     def __init__(self) -> None:
         self.bytesin = 0

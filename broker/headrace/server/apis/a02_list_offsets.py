@@ -48,9 +48,9 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
         if partition is None:
             return _item(index, broker.partitions.why_absent(topic, index))
         refused = partition.replica.check_epoch(getattr(item, "current_leader_epoch", -1))
-        if refused is None and not partition.replica.is_leader:
-            if request.replica_id != _DEBUGGING_REPLICA:
-                refused = Code.NOT_LEADER_OR_FOLLOWER
+        leads = partition.replica.is_leader or request.replica_id == _DEBUGGING_REPLICA
+        if refused is None and not leads:
+            refused = Code.NOT_LEADER_OR_FOLLOWER
         if refused is None and partition.failure is not None:
             refused = Code.KAFKA_STORAGE_ERROR
         if refused is not None:
@@ -79,11 +79,12 @@ def _look_up(partition: Partition, stamp: int, committed: bool) -> tuple[int, in
         return limit, -1, partition.leader_epoch
     if stamp in (EARLIEST, EARLIEST_LOCAL):
         offset = log.log_start_offset if stamp == EARLIEST else log.local_log_start_offset
-        epoch = log.epochs.epoch_for(offset)
-        return offset, -1, -1 if epoch is None else epoch
+        return offset, -1, log.epochs.epoch_at(offset)
     if stamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         return _UNKNOWN
-    found = log.max_timestamp_offset() if stamp == MAX_TIMESTAMP else log.offset_for_timestamp(stamp)
+    found = (
+        log.max_timestamp_offset() if stamp == MAX_TIMESTAMP else log.offset_for_timestamp(stamp)
+    )
     if found is None or (found.offset >= limit and stamp != MAX_TIMESTAMP):
         return _UNKNOWN
     return found.offset, found.timestamp, found.leader_epoch

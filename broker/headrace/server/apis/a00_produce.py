@@ -1,0 +1,172 @@
+"""Produce v3-v13. Behaviour: acks 0, 1 and all; one batch a partition (KIP-98); idempotence;
+an answer that waits for replicas or for the disk does not hold up the connection's next
+request. v0-v2 are advertised and refused (KAFKA-18659).
+
+Skipped: Produce looks at a batch's header alone; records are walked only on compacted topics,
+for another codec, and with record.validation=full. Kafka walks them always.
+Skipped: Produce of a transactional batch is refused with INVALID_TXN_STATE: no transactions yet.
+"""
+
+import struct
+from typing import TYPE_CHECKING
+
+from headrace.base.errors import Code, Refusal
+from headrace.server.connection import Answer, Connection, Outcome
+from headrace.wire import produce
+from headrace.wire.framing import ProtocolError, RequestHeader
+from headrace.wire.primitive import Topic
+from headrace.wire.produce import Produced
+from headrace.wire.versions import PRODUCE
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+    from headrace.server.partition import Partition
+
+_FIRST_SERVED = 3
+_ALL = -1
+
+Produceds = list[tuple[Topic, list[Produced]]]
+
+
+def handle_frame(
+    broker: "Broker", connection: Connection, header: RequestHeader, frame: memoryview
+) -> Outcome:
+    """Append every partition's batch, then answer, now or once it is committed. HOT."""
+    version = header.api_version
+    if version < _FIRST_SERVED:
+        return _refuse_old(header, frame)
+    request = produce.read_produce(version, frame, header.body)
+    acks = request.acks
+    find, now_ms = broker.partitions.find, broker.clock.wall_ms()
+    answers: Produceds = []
+    waiting: list[tuple[Partition, int]] = []
+    failed = acks not in (-1, 0, 1)
+    for topic, items in request.topics:
+        produceds = []
+        for index, start, end in items:
+            partition = find((topic, index))
+            if failed:
+                produceds.append(_refused(index, Refusal(Code.INVALID_REQUIRED_ACKS, "")))
+                continue
+            if partition is None:
+                failed_code = broker.partitions.why_not_found((topic, index))
+                produceds.append(_refused(index, Refusal(failed_code, "")))
+                continue
+            made = partition.append(frame, start, end, acks, now_ms)
+            if isinstance(made, Refusal):
+                partition.traffic.failedproducerequests += 1
+                broker.requests.count_error(PRODUCE, made.code)
+                produceds.append(_refused(index, made, partition))
+                continue
+            base_offset, end_offset, append_time_ms = made
+            produceds.append(
+                Produced(index, 0, base_offset, append_time_ms, partition.log.log_start_offset)
+            )
+            waits = acks == _ALL or partition.durable
+            if waits and partition.replica.high_watermark < end_offset:
+                waiting.append((partition, end_offset))
+        answers.append((topic, produceds))
+    if acks == 0:
+        if any(p.code for _, produceds in answers for p in produceds):
+            connection.close("a produce with acks=0 failed; closing is how its client learns it")
+        return None
+    if waiting:
+        return _Waiting(broker, connection, header, request.timeout_ms, answers, waiting).answer
+    return produce.write_produce(version, header.correlation_id, answers)
+
+
+def _refused(index: int, why: Refusal, partition: "Partition | None" = None) -> Produced:
+    leader = None
+    if why.code == Code.NOT_LEADER_OR_FOLLOWER and partition is not None:
+        leader = (partition.replica.leader, partition.replica.leader_epoch)
+    return Produced(index, why.code, error_message=why.message or None, leader=leader)
+
+
+class _Waiting:
+    """A produce that is appended and not yet committed everywhere it must be."""
+
+    __slots__ = ("_answers", "_broker", "_header", "_left", "_pending", "_timer", "answer")
+
+    def __init__(
+        self,
+        broker: "Broker",
+        connection: Connection,
+        header: RequestHeader,
+        timeout_ms: int,
+        answers: Produceds,
+        waiting: "list[tuple[Partition, int]]",
+    ) -> None:
+        self.answer = Answer(connection, holds=False)
+        self._broker, self._header, self._answers = broker, header, answers
+        self._pending = waiting
+        self._left = len(waiting)
+        self._timer = broker.loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
+        for partition, end_offset in waiting:
+            if partition.when_committed(end_offset, self._committed):
+                self._left -= 1
+        if not self._left:
+            self._finish()
+
+    def _committed(self) -> None:
+        self._left -= 1
+        if not self._left and not self.answer.ready:
+            self._finish()
+
+    def _expire(self) -> None:
+        if not self.answer.ready:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Answer; what is still not committed was not in time, or its disk failed."""
+        self._timer.cancel()
+        for partition, end_offset in self._pending:
+            if partition.failure is not None:
+                self._fail(partition, Code.KAFKA_STORAGE_ERROR)
+            elif partition.replica.high_watermark < end_offset:
+                self._fail(partition, Code.REQUEST_TIMED_OUT)
+        header = self._header
+        self.answer.resolve(
+            produce.write_produce(header.api_version, header.correlation_id, self._answers)
+        )
+
+    def _fail(self, partition: "Partition", code: Code) -> None:
+        self._broker.requests.count_error(PRODUCE, code)
+        for topic, produceds in self._answers:
+            if topic not in (partition.topic, partition.topic_id.bytes):
+                continue
+            for place, produced in enumerate(produceds):
+                if produced.partition == partition.index and not produced.code:
+                    produceds[place] = Produced(partition.index, code)
+
+
+_V0_HEAD = struct.Struct(">hii")
+
+
+def _refuse_old(header: RequestHeader, frame: memoryview) -> bytes | None:
+    """Every partition of a v0-v2 request gets UNSUPPORTED_VERSION, in that version's layout."""
+    try:
+        acks, _, topic_count = _V0_HEAD.unpack_from(frame, header.body)
+        position = header.body + _V0_HEAD.size
+        out = [struct.pack(">i", topic_count)]
+        for _ in range(topic_count):
+            (size,) = struct.unpack_from(">h", frame, position)
+            name = bytes(frame[position : position + 2 + size])
+            position += 2 + size
+            (partition_count,) = struct.unpack_from(">i", frame, position)
+            position += 4
+            out.append(name + struct.pack(">i", partition_count))
+            for _ in range(partition_count):
+                index, size = struct.unpack_from(">ii", frame, position)
+                if size < 0:
+                    raise ProtocolError("a produce of records with negative size")
+                position += 8 + size
+                item = struct.pack(">ihq", index, Code.UNSUPPORTED_VERSION, -1)
+                out.append(item + (struct.pack(">q", -1) if header.api_version >= 2 else b""))
+    except struct.error:
+        raise ProtocolError("the frame ends inside a Produce request") from None
+    if acks == 0:
+        return None
+    if header.api_version >= 1:
+        out.append(struct.pack(">i", 0))
+    body = struct.pack(">i", header.correlation_id) + b"".join(out)
+    return struct.pack(">i", len(body)) + body

@@ -1,0 +1,171 @@
+"""Fetch v4-v18. Behaviour: sessions (KIP-227), topic ids (KIP-516), whole batches and at least
+one (KIP-74), isolation levels, min bytes and max wait, leader epoch checks (KIP-320), diverging
+epochs (KIP-595). A reader never sees above the high watermark.
+
+Skipped: Fetch of a follower (replica id >= 0) gets NOT_LEADER_OR_FOLLOWER: no replication yet.
+Skipped: Fetch answers no preferred read replica (KIP-392): no replication yet.
+"""
+
+from typing import TYPE_CHECKING
+
+from headrace.base.errors import Code
+from headrace.core.fetch_sessions import Fetch, Key
+from headrace.server import fetching
+from headrace.server.connection import Answer, Connection, Outcome
+from headrace.server.fetching import Bytes, DelayedFetch, Found, Terms
+from headrace.storage.disk import DiskFault
+from headrace.wire import fetch as codec
+from headrace.wire.fetch import Fetched, FetchPartition
+from headrace.wire.framing import RequestHeader
+from headrace.wire.primitive import Topic
+from headrace.wire.versions import FETCH
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+_READ_COMMITTED = 1
+
+
+def handle_frame(
+    broker: "Broker", connection: Connection, header: RequestHeader, frame: memoryview
+) -> Outcome:
+    """Answer at once, or wait for data. HOT."""
+    version = header.api_version
+    request = codec.read_fetch(version, frame, header.body)
+    asked: dict[Key, FetchPartition] = {
+        (topic, p.partition): p for topic, items in request.topics for p in items
+    }
+    forgotten: list[Key] = [
+        (topic, index) for topic, indexes in request.forgotten for index in indexes
+    ]
+    session = broker.fetch_sessions.begin(
+        request.session_id,
+        request.session_epoch,
+        asked,
+        forgotten,
+        uses_topic_ids=version >= codec.TOPIC_IDS_FROM,
+        privileged=request.replica_id >= 0,
+        now_ms=broker.clock.monotonic_ms(),
+    )
+    if isinstance(session, Code):
+        broker.requests.count_error(FETCH, session)
+        return codec.write_fetch(version, header.correlation_id, [], code=session)
+    terms = Terms(
+        max_wait_ms=request.max_wait_ms,
+        min_bytes=request.min_bytes,
+        max_bytes=request.max_bytes,
+        committed_only=request.isolation_level == _READ_COMMITTED,
+        is_consumer=request.replica_id < 0,
+    )
+    found, total, urgent = fetching.look(broker, session.wanted, terms)
+    reply = _Reply(broker, header, session, terms)
+    if total >= terms.min_bytes or urgent or terms.max_wait_ms <= 0 or not session.wanted:
+        records = fetching.read_nowait(found)
+        if records is not None:
+            return reply.encode(found, records)
+        reply.answer = Answer(connection, holds=True)
+        reply.read_cold(found)
+        return reply.answer
+    reply.answer = Answer(connection, holds=True)
+    delayed = DelayedFetch(
+        broker.loop,
+        terms,
+        [one.partition for one in found if one.partition is not None],
+        lambda: fetching.look(broker, session.wanted, terms),
+        reply.give,
+    )
+    connection.waiting_on(delayed.cancel)
+    return reply.answer
+
+
+class _Reply:
+    """One Fetch on its way to its answer."""
+
+    __slots__ = ("_broker", "_header", "_session", "_terms", "answer")
+
+    def __init__(
+        self,
+        broker: "Broker",
+        header: RequestHeader,
+        session: Fetch[FetchPartition],
+        terms: Terms,
+    ) -> None:
+        self._broker, self._header, self._session, self._terms = broker, header, session, terms
+        self.answer: Answer | None = None
+
+    def give(self, found: list[Found]) -> None:
+        """Read what was found, from memory or in a thread, and answer."""
+        records = fetching.read_nowait(found)
+        if records is None:
+            self.read_cold(found)
+        else:
+            self._resolve(self.encode(found, records))
+
+    def read_cold(self, found: list[Found]) -> None:
+        """The device is needed: a thread reads, the loop goes on."""
+        future = self._broker.loop.run_in_executor(None, fetching.read, found)
+        future.add_done_callback(lambda done: self._read(found, done.exception() or done.result()))
+
+    def _read(self, found: list[Found], outcome: list[Bytes] | BaseException) -> None:
+        if isinstance(outcome, DiskFault):
+            failed = [Found(Code.KAFKA_STORAGE_ERROR) for _ in found]
+            self._resolve(self.encode(failed, [b""] * len(found)))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            self._resolve(self.encode(found, outcome))
+
+    def _resolve(self, chunks: list[Bytes]) -> None:
+        assert self.answer is not None
+        self.answer.resolve(chunks)
+
+    def encode(self, found: list[Found], records: list[Bytes]) -> list[Bytes]:
+        """The answer's chunks; in a session only what its fetcher does not know."""
+        broker, session, header = self._broker, self._session, self._header
+        code, session_id = broker.fetch_sessions.answer(session, broker.clock.monotonic_ms())
+        topics: list[tuple[Topic, list[Fetched]]] = []
+        if code:
+            found = []
+        aborted: tuple[()] | None = () if self._terms.committed_only else None
+        for (key, _), one, data in zip(session.wanted, found, records, strict=False):
+            error = int(one.code)
+            if error:
+                broker.requests.count_error(FETCH, error)
+            diverges = one.diverging is not None
+            size = len(data)
+            if not session.tell(
+                key, one.high_watermark, one.log_start_offset, error, size, diverges
+            ):
+                continue
+            if size and one.partition is not None:
+                one.partition.traffic.bytesout += size
+            fetched = Fetched(
+                key[1],
+                error,
+                one.high_watermark,
+                one.last_stable_offset,
+                one.log_start_offset,
+                data,
+                aborted,
+                -1,
+                one.diverging,
+                _leader(one, error),
+            )
+            if topics and topics[-1][0] == key[0]:
+                topics[-1][1].append(fetched)
+            else:
+                topics.append((_topic(key), [fetched]))
+        return codec.write_fetch(
+            header.api_version, header.correlation_id, topics, code=code, session_id=session_id
+        )
+
+
+def _leader(one: Found, error: int) -> tuple[int, int] | None:
+    if error in (Code.NOT_LEADER_OR_FOLLOWER, Code.FENCED_LEADER_EPOCH) and one.partition:
+        return one.partition.replica.leader, one.partition.replica.leader_epoch
+    return None
+
+
+def _topic(key: Key) -> Topic:
+    topic: Topic = key[0]  # type: ignore[assignment]
+    return topic

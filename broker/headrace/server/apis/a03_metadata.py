@@ -1,0 +1,143 @@
+"""Metadata v0-v13. Behaviour: by name, by topic id (v12+), all topics (null; in v0 an empty
+list); a topic asked by name is created where auto-creation is on and the request allows it,
+and answered with LEADER_NOT_AVAILABLE only if that takes longer than the request waits.
+"""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from headrace.base.errors import Code, Refusal
+from headrace.base.image import BrokerState, ClusterImage, PartitionState, TopicState
+from headrace.core.authorized import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
+from headrace.core.controller import check_topic_name
+from headrace.server.dispatch import Fields, RequestContext
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+_ALLOWED_ALWAYS_BELOW = 4
+"""Requests before v4 cannot say whether they allow auto-creation: they do."""
+_ZERO_ID = UUID(int=0)
+
+
+async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
+    """Brokers, controller and the topics asked for."""
+    version = context.api_version
+    with_operations = getattr(request, "include_topic_authorized_operations", False)
+    if request.topics is None or (version == 0 and not request.topics):
+        names: list[TopicState] = sorted(
+            broker.metadata.image.topics.values(), key=lambda topic: topic.name
+        )
+        topics = [_topic(broker, topic, context, with_operations) for topic in names]
+    else:
+        may_create = version < _ALLOWED_ALWAYS_BELOW or request.allow_auto_topic_creation
+        topics = [
+            await _asked(broker, item, context, may_create, with_operations)
+            for item in request.topics
+        ]
+    image = broker.metadata.image
+    fields: dict[str, Any] = {
+        "brokers": [
+            _broker(state, context.listener)
+            for _, state in sorted(image.brokers.items())
+            if state.endpoint(context.listener) is not None
+        ],
+        "cluster_id": image.cluster_id,
+        "controller_id": image.controller_id,
+        "topics": topics,
+    }
+    if 8 <= version <= 10:
+        asked = request.include_cluster_authorized_operations
+        fields["cluster_authorized_operations"] = CLUSTER_OPERATIONS if asked else NOT_ASKED
+    return fields
+
+
+def _broker(state: BrokerState, listener: str) -> Fields:
+    endpoint = state.endpoint(listener)
+    assert endpoint is not None
+    return {
+        "node_id": state.broker_id,
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "rack": state.rack,
+    }
+
+
+async def _asked(
+    broker: "Broker", item: Any, context: RequestContext, may_create: bool, with_operations: bool
+) -> Fields:
+    image = broker.metadata.image
+    topic_id = getattr(item, "topic_id", None)
+    if topic_id is not None and topic_id != _ZERO_ID:
+        if item.name is not None or context.api_version < 12:
+            return _absent(Code.INVALID_REQUEST, item.name, topic_id)
+        topic = image.topic_by_id(topic_id)
+        if topic is None:
+            return _absent(Code.UNKNOWN_TOPIC_ID, None, topic_id)
+        return _topic(broker, topic, context, with_operations)
+    if item.name is None:
+        return _absent(Code.INVALID_REQUEST, "", _ZERO_ID)
+    topic = image.topics.get(item.name)
+    if topic is None:
+        refusal = await _create(broker, item.name, may_create)
+        if refusal is not None:
+            return _absent(refusal.code, item.name, _ZERO_ID)
+        topic = broker.metadata.image.topics.get(item.name)
+        if topic is None:
+            return _absent(Code.LEADER_NOT_AVAILABLE, item.name, _ZERO_ID)
+    return _topic(broker, topic, context, with_operations)
+
+
+async def _create(broker: "Broker", name: str, may_create: bool) -> Refusal | None:
+    refusal = check_topic_name(name)
+    if refusal is not None:
+        return refusal
+    if not (may_create and broker.settings.auto_create_topics_enable):
+        return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name}")
+    return await broker.auto_create(name)
+
+
+def _topic(
+    broker: "Broker", topic: TopicState, context: RequestContext, with_operations: bool
+) -> Fields:
+    image = broker.metadata.image
+    return {
+        "error_code": Code.NONE,
+        "name": topic.name,
+        "topic_id": topic.topic_id,
+        "is_internal": topic.internal,
+        "partitions": [
+            _partition(image, index, state, context) for index, state in enumerate(topic.partitions)
+        ],
+        "topic_authorized_operations": TOPIC_OPERATIONS if with_operations else NOT_ASKED,
+    }
+
+
+def _partition(
+    image: ClusterImage, index: int, state: PartitionState, context: RequestContext
+) -> Fields:
+    leader = image.brokers.get(state.leader)
+    code = Code.NONE
+    if leader is None:
+        code = Code.LEADER_NOT_AVAILABLE
+    elif leader.endpoint(context.listener) is None:
+        code = Code.LISTENER_NOT_FOUND if context.api_version >= 6 else Code.LEADER_NOT_AVAILABLE
+    return {
+        "error_code": code,
+        "partition_index": index,
+        "leader_id": -1 if code else state.leader,
+        "leader_epoch": state.leader_epoch,
+        "replica_nodes": state.replicas,
+        "isr_nodes": state.isr,
+        "offline_replicas": [node for node in state.replicas if node not in image.brokers],
+    }
+
+
+def _absent(code: Code, name: str | None, topic_id: UUID | None) -> Fields:
+    return {
+        "error_code": code,
+        "name": name,
+        "topic_id": topic_id,
+        "is_internal": False,
+        "partitions": [],
+    }

@@ -1,0 +1,272 @@
+"""A broker: everything wired together, started in order and stopped in the reverse."""
+
+import asyncio
+import gc
+import os
+import random
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from headrace.base.errors import Code, Refusal
+from headrace.base.image import ClusterImage, Endpoint
+from headrace.base.units import INT32_MAX
+from headrace.config.broker import BrokerSettings
+from headrace.config.table import broker_settings
+from headrace.core.fetch_sessions import FetchSessions
+from headrace.meta.embedded import EmbeddedStore
+from headrace.server.clock import SystemClock
+from headrace.server.controller import Controller
+from headrace.server.disk_reserve import DiskReserve
+from headrace.server.dispatch import Dispatcher
+from headrace.server.flusher import Flusher
+from headrace.server.groups import Groups
+from headrace.server.housekeeping import Housekeeping
+from headrace.server.http import HttpEndpoint
+from headrace.server.listener import Listener
+from headrace.server.loop_watch import LoopWatch
+from headrace.server.metadata import Metadata
+from headrace.server.partitions import Partitions
+from headrace.server.requests import RequestCounts
+from headrace.server.traffic import Traffic
+from headrace.storage.data_dir import DataDir
+from headrace.storage.os_disk import OsDisk
+from headrace.wire import messages
+from headrace.wire.fetch import FetchPartition
+
+log = structlog.get_logger("headrace.broker")
+
+_METADATA_FILE = "metadata.sqlite"
+_PRELOAD_EVERY_S = 0.02
+_AUTO_CREATE_WAIT_S = 5.0
+
+
+class StartError(Exception):
+    """The broker cannot start; the sentence says why and what to do."""
+
+
+class Broker:
+    """One broker process. `await start()`, then `await close()`; `failed` ends it early."""
+
+    def __init__(self, static: Mapping[str, str]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._static = static
+        settings = broker_settings(static)
+        self.clock = SystemClock()
+        self.node_id = settings.node_id
+        self.requests = RequestCounts()
+        self.traffic = Traffic()
+        self.loop_watch = LoopWatch(self.loop)
+        self.ready = False
+        self.progress = "starting"
+        self.failed: asyncio.Future[str] = self.loop.create_future()
+        self.listeners: list[Listener] = []
+        self.kafka_endpoints: tuple[Endpoint, ...] = ()
+        self.http_port = -1
+        self._first = settings
+        self._folder = os.path.abspath(settings.data_dir)
+        self._creating: dict[str, asyncio.Task[Refusal | None]] = {}
+        self._started = AsyncExitStack()
+        self._background: set[asyncio.Task[None]] = set()
+        random_id = random.Random(os.urandom(16))
+        self.fetch_sessions: FetchSessions[FetchPartition] = FetchSessions(
+            lambda: random_id.randint(1, INT32_MAX),
+            slots=settings.max_incremental_fetch_session_cache_slots,
+        )
+
+    @property
+    def settings(self) -> BrokerSettings:
+        """The settings in effect, dynamic ones included."""
+        return self.metadata.settings
+
+    @property
+    def cluster_id(self) -> str:
+        return self.metadata.cluster_id
+
+    async def start(self) -> None:
+        """Lock the data folder, recover, register, listen. Raises StartError and its kin."""
+        first, undo = self._first, self._started
+        self.loop_watch.start()
+        undo.callback(self.loop_watch.stop)
+        self.progress = f"opening {first.data_dir}"
+        folder = self._folder
+        self.data_dir = DataDir.open(OsDisk(), folder, node_id=self.node_id)
+        undo.callback(self.data_dir.close)
+        store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE))
+        undo.push_async_callback(store.close)
+        self.metadata = Metadata(
+            store,
+            node_id=self.node_id,
+            static=self._static,
+            cluster_id=self.data_dir.cluster_id,
+        )
+        await self.metadata.start()
+        undo.push_async_callback(self.metadata.close)
+        self.data_dir.claim(self.metadata.cluster_id)
+        await self._open_partitions()
+        self.controller = Controller(self.metadata, store)
+        self.groups = Groups(self)
+        undo.push_async_callback(self.groups.close)
+        self.metadata.subscribe(self._image_changed)
+        housekeeping = Housekeeping(
+            self.partitions, self.flusher, self.clock, lambda: self.settings
+        )
+        housekeeping.start()
+        undo.push_async_callback(housekeeping.close)
+        undo.push_async_callback(self._cancel_background)
+        await self._listen()
+        self.progress = "registering"
+        await self.metadata.register(
+            self.kafka_endpoints, incarnation=uuid4(), rack=first.broker_rack
+        )
+        self.groups.follow(self.metadata.image)
+        self.ready = True
+        self.progress = "ready"
+        self._spawn(self._settle())
+
+    async def _open_partitions(self) -> None:
+        first = self._first
+        self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms, self._room_again)
+        self.flusher = Flusher(
+            self.loop,
+            recovery_bytes_max=first.log_recovery_bytes_max,
+            on_disk_fault=self._disk_failed,
+            on_disk_full=self.reserve.disk_full,
+        )
+        self.partitions = Partitions(
+            node_id=self.node_id,
+            metadata=self.metadata,
+            data_dir=self.data_dir,
+            flusher=self.flusher,
+            traffic=self.traffic,
+            clock=self.clock,
+        )
+        self.progress = "recovering partitions"
+        await self.partitions.open_all(self.metadata.image)
+        self.data_dir.mark_running()
+        self._started.push_async_callback(self._close_partitions)
+        if not self.reserve.keep():
+            self.reserve.disk_full()
+
+    async def _listen(self) -> None:
+        dispatcher = self._dispatcher = Dispatcher(self)
+        endpoints = []
+        for address in self._first.listeners:
+            name, host, port = parse_listener(address)
+            listener = Listener(self.loop, name, self._first, dispatcher)
+            try:
+                bound = await listener.open(host, port)
+            except OSError as error:
+                raise StartError(
+                    f"cannot listen on {address}: {error.strerror}; another broker may be "
+                    "running there: stop it, or choose another port"
+                ) from error
+            self.listeners.append(listener)
+            endpoints.append(Endpoint(listener=name, host=_reachable(host), port=bound))
+        advertised = {}
+        for address in self._first.advertised_listeners:
+            name, host, port = parse_listener(address)
+            advertised[name] = Endpoint(listener=name, host=_reachable(host), port=port)
+        self.kafka_endpoints = tuple(advertised.get(e.listener, e) for e in endpoints)
+        self._started.push_async_callback(self._close_listeners)
+        if self._first.http_port >= 0:
+            await self._listen_http(self._first.http_host, self._first.http_port)
+
+    async def _listen_http(self, host: str, port: int) -> None:
+        http = HttpEndpoint(self)
+        self._started.push_async_callback(http.close)
+        try:
+            self.http_port = await http.open(host, port)
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on http.port {port}: {error.strerror}; choose another"
+            ) from error
+
+    async def _settle(self) -> None:
+        """After ready: load what the first requests would load, and keep it out of the GC."""
+        for _ in messages.preload():
+            await asyncio.sleep(_PRELOAD_EVERY_S)
+        gc.collect()
+        gc.freeze()
+
+    def _image_changed(self, old: ClusterImage, new: ClusterImage) -> None:
+        self.partitions.follow(old, new)
+        self.groups.follow(new)
+        for name in old.topics:
+            if name not in new.topics:
+                self.traffic.forget(name)
+        if old.settings is not new.settings:
+            self.partitions.configure_all()
+
+    async def auto_create(self, name: str) -> Refusal | None:
+        """Create a topic that was asked for; requests for the same one share the work."""
+        task = self._creating.get(name)
+        if task is None:
+            task = self.loop.create_task(self.controller.auto_create(name))
+            self._creating[name] = task
+            task.add_done_callback(lambda _: self._creating.pop(name, None))
+        done, _ = await asyncio.wait({task}, timeout=_AUTO_CREATE_WAIT_S)
+        if not done:
+            return Refusal(Code.LEADER_NOT_AVAILABLE, f"topic {name} is being created")
+        return task.result()
+
+    def group_metrics(self) -> Iterable[str]:
+        """Lines of /metrics about groups and their lag."""
+        return self.groups.metrics()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _room_again(self) -> None:
+        self.flusher.full = False
+
+    def _disk_failed(self, why: str) -> None:
+        """The one data folder failed: nothing is left to serve, so the process ends."""
+        log.error("the data folder failed and the broker stops", fault=why)
+        if not self.failed.done():
+            self.failed.set_result(why)
+
+    async def close(self) -> None:
+        """Stop taking requests, answer what can be, close every log, mark the folder clean."""
+        self.ready, self.progress = False, "stopping"
+        for listener in self.listeners:
+            listener.stop_accepting()
+        await self._started.aclose()
+
+    async def _close_listeners(self) -> None:
+        await self._dispatcher.close()
+        for listener in self.listeners:
+            listener.close()
+
+    async def _close_partitions(self) -> None:
+        """Only a folder whose logs all closed well is marked clean."""
+        self.flusher.close()
+        self.reserve.close()
+        clean = await self.partitions.close()
+        if clean and not self.failed.done():
+            self.partitions.checkpoint()
+            self.data_dir.mark_clean()
+
+    async def _cancel_background(self) -> None:
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def parse_listener(address: str) -> tuple[str, str, int]:
+    """NAME://host:port apart. Raises StartError."""
+    name, separator, rest = address.partition("://")
+    host, colon, port = rest.rpartition(":")
+    if not separator or not colon or not port.isdigit():
+        raise StartError(f"listener {address!r} is not of the form NAME://host:port")
+    return name, host.strip("[]"), int(port)
+
+
+def _reachable(host: str) -> str:
+    """What clients are told where we listen on every interface and nothing is advertised."""
+    return "localhost" if host in ("", "0.0.0.0", "::") else host

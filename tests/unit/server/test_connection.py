@@ -1,0 +1,202 @@
+"""Frames in whatever pieces they come, answers in request order, everything bounded."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from headrace.server.connection import SCRATCH_BYTES, Answer, Connection, Outcome
+from headrace.wire.framing import ProtocolError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+class Transport:
+    """What a connection calls of an asyncio transport, remembered."""
+
+    def __init__(self) -> None:
+        self.sent = bytearray()
+        self.reading = True
+        self.closed = False
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("127.0.0.1", 1)
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.sent += b"".join(parts)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+class Host:
+    """Answers each frame with its own bytes; a frame that starts with W waits, with P waits
+    without holding up what follows."""
+
+    name = "TEST"
+    requests_max = 4
+    queued_bytes_max = 1000
+
+    def __init__(self) -> None:
+        self.scratch = bytearray(SCRATCH_BYTES)
+        self.executed: list[bytes] = []
+        self.waiting: list[tuple[Answer, bytes]] = []
+        self.reason: str | None = None
+
+    def frame_bytes_max(self, api_key: int) -> int:
+        return 3 * SCRATCH_BYTES
+
+    def execute(self, connection: Connection, frame: memoryview) -> Outcome:
+        data = bytes(frame)
+        self.executed.append(data)
+        kind = data[8:9]
+        if kind in (b"W", b"P"):
+            answer = Answer(connection, holds=kind == b"W")
+            self.waiting.append((answer, data))
+            return answer
+        if kind == b"E":
+            raise ProtocolError("nonsense")
+        return data
+
+    def opened(self, connection: Connection) -> bool:
+        return True
+
+    def closed(self, connection: Connection, reason: str | None) -> None:
+        self.reason = reason
+
+
+class Peer:
+    """Both sides of one connection under test."""
+
+    def __init__(self) -> None:
+        self.host = Host()
+        self.transport = Transport()
+        self.connection = Connection(self.host, lambda: 0.0)
+        self.connection.transport = self.transport  # type: ignore[assignment]
+
+    def send(self, data: bytes) -> None:
+        """Deliver bytes as the loop does: into the buffer that is asked for, piece by piece."""
+        while data and not self.transport.closed:
+            buffer = self.connection.get_buffer(-1)
+            taken = min(len(buffer), len(data))
+            buffer[:taken] = data[:taken]
+            del buffer
+            data = data[taken:]
+            self.connection.buffer_updated(taken)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    yield Peer()
+
+
+def frame(body: bytes) -> bytes:
+    return struct.pack(">i", 8 + len(body)) + bytes(8) + body
+
+
+def body_of(body: bytes) -> bytes:
+    return bytes(8) + body
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(
+        st.one_of(st.integers(0, 50), st.integers(SCRATCH_BYTES // 5, 2 * SCRATCH_BYTES)),
+        max_size=6,
+    ),
+    cuts=st.lists(st.integers(1, 100_000), max_size=10),
+)
+def test_frames_arrive_whole_however_they_are_cut(sizes: list[int], cuts: list[int]) -> None:
+    peer = Peer()
+    bodies = [bytes([65 + i]) * size for i, size in enumerate(sizes)]
+    stream = b"".join(frame(b"-" + body) for body in bodies)
+    for cut in cuts:
+        peer.send(stream[:cut])
+        stream = stream[cut:]
+    peer.send(stream)
+    wanted = [body_of(b"-" + body) for body in bodies]
+    assert peer.host.executed == wanted
+    assert bytes(peer.transport.sent) == b"".join(wanted)
+
+
+def test_what_waits_holds_up_what_follows(peer: Peer) -> None:
+    peer.send(frame(b"W1") + frame(b"-2"))
+    assert peer.host.executed == [body_of(b"W1")]
+    answer, data = peer.host.waiting[0]
+    answer.resolve(data)
+    assert bytes(peer.transport.sent) == body_of(b"W1") + body_of(b"-2")
+
+
+def test_a_pipelined_answer_waits_its_turn_but_later_requests_run(peer: Peer) -> None:
+    peer.send(frame(b"P1") + frame(b"P2") + frame(b"-3"))
+    assert len(peer.host.executed) == 3
+    assert not peer.transport.sent
+    (first, _), (second, _) = peer.host.waiting
+    second.resolve(b"two")
+    assert not peer.transport.sent
+    first.resolve(b"one")
+    assert bytes(peer.transport.sent) == b"onetwo" + body_of(b"-3")
+
+
+def test_reading_stops_while_requests_pile_up(peer: Peer) -> None:
+    peer.send(b"".join(frame(b"W") for _ in range(5)))
+    assert not peer.transport.reading
+    while peer.host.waiting:
+        answer, data = peer.host.waiting.pop(0)
+        answer.resolve(data)
+    assert peer.transport.reading
+
+
+def test_a_peer_that_does_not_read_is_not_worked_for(peer: Peer) -> None:
+    peer.connection.pause_writing()
+    peer.send(frame(b"-1"))
+    assert not peer.host.executed
+    assert not peer.transport.reading
+    peer.connection.resume_writing()
+    assert peer.host.executed == [body_of(b"-1")]
+    assert peer.transport.reading
+
+
+@pytest.mark.parametrize("size", [-1, 0, 7, 3 * SCRATCH_BYTES + 1, 2**31 - 1])
+def test_a_size_out_of_bounds_closes_before_the_body_is_read(peer: Peer, size: int) -> None:
+    peer.send(struct.pack(">i", size) + bytes(8))
+    assert peer.transport.closed
+    peer.connection.connection_lost(None)
+    assert peer.host.reason is not None
+    assert str(size) in peer.host.reason
+
+
+def test_a_peers_fault_closes_after_earlier_answers(peer: Peer) -> None:
+    peer.send(frame(b"-1") + frame(b"E"))
+    assert bytes(peer.transport.sent) == body_of(b"-1")
+    assert peer.transport.closed
+
+
+def test_a_size_that_lies_costs_its_sender_the_bytes(peer: Peer) -> None:
+    peer.host.frame_bytes_max = lambda api_key: 2**31 - 1  # type: ignore[method-assign]
+    peer.send(struct.pack(">i", 2**31 - 1) + bytes(1000))
+    held = peer.connection._frame
+    assert held is not None
+    assert len(held) <= 1 << 20
+
+
+def test_an_answer_for_a_peer_that_left_goes_nowhere(peer: Peer) -> None:
+    peer.send(frame(b"W1"))
+    peer.connection.connection_lost(None)
+    answer, data = peer.host.waiting[0]
+    answer.resolve(data)
+    assert not peer.transport.sent
