@@ -34,7 +34,9 @@ class Load:
     """How the frame is sent.
 
     connections: sockets; depth: requests in flight on each
-    warm_up_s:   sent and checked, not counted; seconds: the counted window
+    warm_up_s:   sent and checked, not counted, and at least until as many requests as can be in
+                 flight are answered twice: a partition's first append makes files and syncs them
+    seconds:     the counted window
     max_bytes:   end early once so many bytes of batches are acknowledged, or None
     """
 
@@ -49,14 +51,14 @@ class Load:
 class Replayed:
     """What the counted window saw, and everything acknowledged in the whole round.
 
-    driver_share: of one core that the driver used; near 1 the driver was the ceiling
+    driver_cores: how much of one core the driver used; near 1 the driver was the ceiling
     """
 
     seconds: float
     requests: int
     total_requests: int
     broker_cpu_s: float
-    driver_share: float
+    driver_cores: float
 
 
 class _Connection:
@@ -149,6 +151,15 @@ class _Driver:
                 self.receive(one)
             self.send(one)
 
+    def warm_up(self) -> None:
+        begun = time.perf_counter()
+        self.run_until(begun + self.load.warm_up_s)
+        enough = 2 * self.load.connections * self.load.depth if self.load.warm_up_s else 0
+        while self.done < enough:
+            self.turn(0.05)
+            if time.perf_counter() - begun > DRAIN_S:
+                raise WrongAnswer(f"{self.done} answers in the first {DRAIN_S} s")
+
     def run_until(self, deadline: float) -> None:
         most = self.load.max_bytes
         while time.perf_counter() < deadline:
@@ -180,7 +191,7 @@ def replay(
     try:
         for one in driver.connections.values():
             driver.send(one)
-        driver.run_until(time.perf_counter() + load.warm_up_s)
+        driver.warm_up()
         before, cpu_before = driver.done, broker_cpu_s()
         started, driver_before = time.perf_counter(), time.process_time()
         driver.run_until(started + load.seconds)
@@ -190,13 +201,15 @@ def replay(
         driver.drain()
     finally:
         driver.close()
+    if not requests:
+        raise WrongAnswer(f"no answer within the {load.seconds} s that count")
     check_offsets(port, topic, frame, driver.done)
     return Replayed(
         seconds=seconds,
         requests=requests,
         total_requests=driver.done,
         broker_cpu_s=cpu_s,
-        driver_share=driver_s / seconds,
+        driver_cores=driver_s / seconds,
     )
 
 
