@@ -10,13 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from headrace.base.errors import Code
-from headrace.client.assignment import (
-    ASSIGNORS,
-    read_assignment,
-    read_subscription,
-    write_assignment,
-    write_subscription,
-)
+from headrace.client.assignment import ASSIGNORS, Plan
 from headrace.client.cluster import RETRY_MS, RETRY_MS_MAX, Cluster
 from headrace.client.consumer import Consumer, TopicPartition
 from headrace.client.errors import (
@@ -37,11 +31,19 @@ from headrace.client.offsets import (
     list_offsets,
 )
 from headrace.client.settings import ConsumerSettings
+from headrace.wire.consumer_protocol import (
+    PROTOCOL_TYPE,
+    Assignment,
+    Subscription,
+    read_assignment,
+    read_subscription,
+    write_assignment,
+    write_subscription,
+)
 from headrace.wire.versions import HEARTBEAT, JOIN_GROUP, LEAVE_GROUP, SYNC_GROUP
 
 _LANE: Final = "group"
 """A connection of its own: JoinGroup waits in the broker and would hold up everything else."""
-_PROTOCOL_TYPE: Final = "consumer"
 
 _REJOIN = frozenset(
     {
@@ -76,7 +78,7 @@ class GroupConsumer:
         self.generation_id = -1
         self.assigned = asyncio.Event()
         self._cluster = cluster
-        self._topics = sorted(topics)
+        self._topics = tuple(sorted(topics))
         self._from_beginning = from_beginning
         self._session_timeout_ms = session_timeout_ms
         self._rebalance_timeout_ms = rebalance_timeout_ms
@@ -180,14 +182,14 @@ class GroupConsumer:
 
     async def _join_once(self) -> list[TopicPartition]:
         self._coordinator = await self._cluster.coordinator(self.group)
-        subscription = write_subscription(self._topics)
+        subscription = write_subscription(Subscription(topics=self._topics, owned={}))
         fields: dict[str, Any] = {
             "group_id": self.group,
             "session_timeout_ms": self._session_timeout_ms,
             "rebalance_timeout_ms": self._rebalance_timeout_ms,
             "member_id": self.member_id,
             "group_instance_id": None,
-            "protocol_type": _PROTOCOL_TYPE,
+            "protocol_type": PROTOCOL_TYPE,
             "protocols": [{"name": name, "metadata": subscription} for name in ASSIGNORS],
             "reason": None,
         }
@@ -198,7 +200,7 @@ class GroupConsumer:
         check(answer.error_code, f"Joining group {self.group!r}")
         self.member_id = answer.member_id
         self.generation_id = answer.generation_id
-        plan: dict[str, dict[str, list[int]]] = {}
+        plan: Plan = {}
         if answer.leader == answer.member_id and not getattr(answer, "skip_assignment", False):
             plan = await self._plan(answer)
         fields = {
@@ -206,21 +208,21 @@ class GroupConsumer:
             "generation_id": self.generation_id,
             "member_id": self.member_id,
             "group_instance_id": None,
-            "protocol_type": _PROTOCOL_TYPE,
+            "protocol_type": PROTOCOL_TYPE,
             "protocol_name": answer.protocol_name,
             "assignments": [
-                {"member_id": member, "assignment": write_assignment(given)}
+                {"member_id": member, "assignment": write_assignment(Assignment(partitions=given))}
                 for member, given in plan.items()
             ],
         }
         synced = await self._ask(SYNC_GROUP, fields)
         check(synced.error_code, f"Joining group {self.group!r}")
-        given = read_assignment(synced.assignment)
+        given = read_assignment(synced.assignment).partitions
         return [(topic, index) for topic, indexes in given.items() for index in indexes]
 
-    async def _plan(self, answer: Any) -> dict[str, dict[str, list[int]]]:
+    async def _plan(self, answer: Any) -> Plan:
         """This member leads: deal the partitions out."""
-        subscriptions = {m.member_id: read_subscription(m.metadata) for m in answer.members}
+        subscriptions = {m.member_id: read_subscription(m.metadata).topics for m in answer.members}
         topics = {topic for subscribed in subscriptions.values() for topic in subscribed}
         known = (await self._cluster.refresh(sorted(topics))).topics
         counts = {name: len(topic.partitions) for name, topic in known.items() if topic.partitions}

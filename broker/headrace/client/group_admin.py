@@ -1,11 +1,12 @@
 """Consumer groups, from outside: list, describe, delete. Offsets are in `offsets.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.base.errors import Code
-from headrace.client.assignment import TopicPartitions, read_assignment
 from headrace.client.cluster import Cluster
 from headrace.client.errors import BrokerRefused, check
+from headrace.wire.consumer_protocol import read_assignment
 from headrace.wire.versions import DELETE_GROUPS, DESCRIBE_GROUPS, LIST_GROUPS
 
 
@@ -27,7 +28,7 @@ class GroupMember:
     instance_id: str | None
     client_id: str
     host: str
-    assigned: TopicPartitions
+    assigned: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ async def describe_group(cluster: Cluster, name: str) -> GroupStatus:
             instance_id=getattr(m, "group_instance_id", None),
             client_id=m.client_id,
             host=m.client_host,
-            assigned=read_assignment(m.member_assignment),
+            assigned=read_assignment(m.member_assignment).partitions,
         )
         for m in group.members
     )
