@@ -23,6 +23,7 @@ TIME_ENTRY_BYTES: Final = 12
 SPILL_ENTRIES: Final = 512
 """4 KiB of offset index, which stand for 2 MiB of records at the default interval."""
 _BLOCK_ENTRIES: Final = 512
+_OFFSET_ENTRY: Final = struct.Struct(">ii")
 _TIME_ENTRY: Final = struct.Struct(">qi")
 _SWAP_BYTES: Final = sys.byteorder == "little"
 
@@ -98,8 +99,9 @@ class OffsetIndex:
         if number >= self.written:
             at = number - self.written
             return self._offsets[at], self._positions[at]
-        pairs = self._block(number, 1)
-        return pairs[0], pairs[1]
+        data = self.file().pread(OFFSET_ENTRY_BYTES, number * OFFSET_ENTRY_BYTES)
+        offset, position = _OFFSET_ENTRY.unpack(data)
+        return offset, position
 
     def _block(self, first: int, count: int) -> "array[int]":
         """Offsets and positions in turn of up to `count` written entries from `first` on."""
@@ -129,7 +131,7 @@ class OffsetIndex:
         low, high = 0, (self.written + _BLOCK_ENTRIES - 1) // _BLOCK_ENTRIES
         while high - low > 1:  # the last block whose first entry is at most value
             middle = (low + high) // 2
-            if self._block(middle * _BLOCK_ENTRIES, 1)[column] <= value:
+            if self.entry(middle * _BLOCK_ENTRIES)[column] <= value:
                 low = middle
             else:
                 high = middle

@@ -227,7 +227,8 @@ class OsDisk:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _CREATE_MODE)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kind a JVM takes
+            except (BlockingIOError, PermissionError):
                 os.close(fd)
                 return None
             return OsLock(fd)

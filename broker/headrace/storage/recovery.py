@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _FIELDS: Final = struct.Struct(">qiiBIhi8xqq")
 """Base offset, length, epoch, magic, CRC, attributes, last delta, max timestamp, producer."""
 _CHUNK_BYTES: Final = MIB
+_COPY_BYTES_MAX: Final = 512
+"""To copy so little is cheaper than a memoryview of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,23 +75,22 @@ def scan(
     position, expected = start.position, start.next_offset
     epoch_before = -2
     unpack = _FIELDS.unpack_from
-    base_offset = segment.base_offset
+    last_max = segment.base_offset + INT32_MAX
     while position < file.size:
         data = file.pread(_CHUNK_BYTES, position)
-        view, at, usable = memoryview(data), 0, len(data) - HEADER_BYTES
-        while at <= usable:
+        view, at, size = memoryview(data), 0, len(data)
+        while at + HEADER_BYTES <= size:
             base, length, epoch, magic, crc, _, delta, max_timestamp, producer = unpack(data, at)
             last = base + delta
-            if length < LENGTH_MIN or magic != MAGIC or base < expected or delta < 0:
+            if magic != MAGIC or length < LENGTH_MIN or not expected <= base <= last <= last_max:
                 return Scan(position + at, expected, _complaint(base, length, magic, expected))
-            if last - base_offset > INT32_MAX:
-                return Scan(position + at, expected, f"offset {last} is beyond its segment")
             end = at + LENGTH_PREFIX_BYTES + length
-            if end > len(data):
+            if end > size:
                 if at:
                     break  # read on from this batch
                 found = _crc_of_large(file, position, length)
-                end = length + LENGTH_PREFIX_BYTES
+            elif length < _COPY_BYTES_MAX:
+                found = crc32c(data[at + CRC_FROM : end])
             else:
                 found = crc32c(view[at + CRC_FROM : end])
             if found != crc:
@@ -122,7 +123,9 @@ def _complaint(base: int, length: int, magic: int, expected: int) -> str:
         return f"a batch of {length} bytes cannot be"
     if magic != MAGIC:
         return f"batch format {magic} is not {MAGIC}"
-    return f"offset {base} where {expected} or more is due"
+    if base < expected:
+        return f"offset {base} where {expected} or more is due"
+    return f"offset {base} with a last offset that its segment cannot hold"
 
 
 def _crc_of_large(file: File, position: int, length: int) -> int | None:

@@ -113,8 +113,9 @@ class Segment:
         return walk.find_offset(self.file(), position, offset, self.size)
 
     def boundary(self, start: int, limit: int, hint: int, span: int) -> tuple[int, int, int]:
-        """The last batch boundary in [start, limit], and the offset that is read from there.
+        """A batch boundary in [start, limit], and the offset that is read from there.
 
+        It is the last, or an indexed one where that costs less than an eighth of the bytes.
         `start` is a boundary and `limit` < size; where the first batch is longer than that, its
         end. Third comes the index entry below, which is the next call's `hint` (-1: none): the
         entry wanted is probably within `span` of it.
@@ -126,6 +127,8 @@ class Segment:
             number = index.floor_position(limit)
         position = index.entry(number)[1] if number >= 0 else 0
         file = self.file()
+        if limit - position < (limit - start) >> 3:
+            return position, walk.base_offset_at(file, position), number
         position, offset = walk.last_boundary(file, max(position, start), limit, self.size)
         if position == start:
             position, offset = walk.batch_end(file, start, self.size)

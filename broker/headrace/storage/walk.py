@@ -68,6 +68,11 @@ def last_boundary(file: File, position: int, limit: int, end: int) -> tuple[int,
         at += size
 
 
+def base_offset_at(file: File, position: int) -> int:
+    """The base offset of the batch at `position`."""
+    return int.from_bytes(file.pread(8, position), "big")
+
+
 def batch_end(file: File, position: int, end: int) -> tuple[int, int]:
     """Where the batch at `position` < `end` ends, and the offset after its last."""
     data = file.pread(STEP.size, position)
