@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from headrace.storage import names, walk
+from headrace.storage.cleaner_swap import finish_swaps
 from headrace.storage.disk import Disk, DiskFault
 from headrace.storage.epochs import CorruptEpochs, EpochCache, decode_epochs
 from headrace.storage.recovery import Recovered, Scan, scan
@@ -36,10 +37,12 @@ def read_folder(disk: Disk, path: str, log_start_offset: int) -> Folder:
     except FileNotFoundError:
         disk.make_dir(path)
         listed = []
+    if finish_swaps(disk, path, listed):
+        listed = disk.list(path)
     present = set(listed)
     bases, snapshots = [], []
     for name in listed:
-        if name.endswith((names.DELETED, names.CLEANED, ".tmp")):
+        if name.endswith((names.DELETED, ".tmp")):
             disk.remove(f"{path}/{name}")
         elif (base := names.offset_of(name, names.LOG)) is not None:
             bases.append(base)
