@@ -1,0 +1,67 @@
+"""JoinGroup v0-v9. Behaviour: the classic protocol whole, see core.groups.join. From v4 a new
+dynamic member is first given its id (MEMBER_ID_REQUIRED); v9 can skip the leader's assignment.
+
+Skipped: a member that joins twice at once has its first request answered with
+REBALANCE_IN_PROGRESS; Kafka leaves it unanswered.
+"""
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.base.errors import Code
+from headrace.core.coordinator import Now, Outcome
+from headrace.core.groups.rebalance import join_error
+from headrace.core.groups.requests import Join
+from headrace.core.groups.shard import GroupShard
+from headrace.server.dispatch import Fields, RequestContext
+from headrace.wire.messages import ms
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+_MEMBER_ID_REQUIRED_FROM: Final = 4
+_PROTOCOL_NULLABLE_FROM: Final = 7
+_SKIP_ASSIGNMENT_FROM: Final = 9
+
+
+async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
+    """The member's place in the next generation, once that begins."""
+    answer = await _join(broker, request, context)
+    name = answer["protocol_name"] or None
+    if name is None and context.api_version < _PROTOCOL_NULLABLE_FROM:
+        name = ""
+    return {**answer, "protocol_name": name}
+
+
+async def _join(broker: "Broker", request: Any, context: RequestContext) -> Fields:
+    settings, version = broker.settings, context.api_version
+    session_ms = ms(request.session_timeout)
+    if not request.group_id:
+        return join_error(request.member_id, Code.INVALID_GROUP_ID)
+    bounds = settings.group_min_session_timeout_ms, settings.group_max_session_timeout_ms
+    if not bounds[0] <= session_ms <= bounds[1]:
+        return join_error(request.member_id, Code.INVALID_SESSION_TIMEOUT)
+    asked = Join(
+        group_id=request.group_id,
+        member_id=request.member_id,
+        group_instance_id=getattr(request, "group_instance_id", None),
+        client_id=context.client_id or "",
+        # Java shows an address behind a slash, and tools cut that off.
+        client_host=f"/{context.peer_host}",
+        session_timeout_ms=session_ms,
+        # v0 has no rebalance timeout.
+        rebalance_timeout_ms=ms(request.rebalance_timeout) if version > 0 else session_ms,
+        protocol_type=request.protocol_type,
+        protocols=tuple((item.name, item.metadata) for item in request.protocols),
+        fresh_id=str(uuid.uuid4()),
+        needs_member_id=version >= _MEMBER_ID_REQUIRED_FROM,
+        may_skip_assignment=version >= _SKIP_ASSIGNMENT_FROM,
+    )
+
+    def join(shard: GroupShard, token: int, now: Now) -> Outcome:
+        return shard.join(asked, token, now)
+
+    answer: Fields = await broker.groups.ask(
+        asked.group_id, join, lambda code: join_error("", code)
+    )
+    return answer

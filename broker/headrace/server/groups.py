@@ -1,0 +1,145 @@
+"""The group coordinator of a broker: shards over __consumer_offsets, and what is around them.
+
+The topic is created when a coordinator is first asked for. Topics that are deleted take the
+offsets committed for them along.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from headrace.base.errors import Code, Refusal
+from headrace.base.image import ClusterImage
+from headrace.core.controller import NewTopic
+from headrace.core.coordinator import Now, Outcome
+from headrace.core.groups.group import GroupState
+from headrace.core.groups.shard import GroupShard
+from headrace.server.coordinator import Coordinator
+from headrace.server.metric_lines import Family, line
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+log = structlog.get_logger("headrace.groups")
+
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+
+
+class Groups(Coordinator[GroupShard]):
+    """See the module. Owned by the event loop."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._settings = broker.settings
+        self._image = broker.metadata.image
+        super().__init__(
+            topic=OFFSETS_TOPIC,
+            partitions=broker.partitions,
+            make_shard=lambda: GroupShard(self._settings),
+            clock=broker.clock,
+            commit_timeout_ms=self._settings.offsets_commit_timeout_ms,
+        )
+
+    def follow(self, image: ClusterImage) -> None:
+        """Listener of the metadata, after the partitions'."""
+        old, self._image = self._image, image
+        settings = self._broker.settings
+        if settings is not self._settings:
+            self._settings = settings
+            for _, shard in self.shards():
+                shard.configure(settings)
+        super().follow(image)
+        if old.topics is not image.topics:
+            self._forget_deleted(old, image)
+
+    def _forget_deleted(self, old: ClusterImage, new: ClusterImage) -> None:
+        gone = []
+        for name, topic in old.topics.items():
+            left = new.topics.get(name)
+            if left is not topic and (left is None or left.topic_id != topic.topic_id):
+                gone.append(name)
+        if not gone:
+            return
+
+        def forget(shard: GroupShard, token: int, now: Now) -> Outcome:
+            return shard.forget_topics(gone)
+
+        for index in self.led:
+            self.tell_at(index, forget)
+
+    async def ensure_topic(self) -> Refusal | None:
+        """Create __consumer_offsets if it is not there. Why it is not there yet, or None."""
+        if self._broker.metadata.image.topics.get(self.topic) is not None:
+            return None
+        return await self._broker.auto_create(self.topic)
+
+    async def create_topic(self, name: str) -> Refusal | None:
+        """Create an internal topic with the settings its coordinator needs, or say why not."""
+        if name != self.topic:
+            return Refusal(
+                Code.INVALID_TOPIC_EXCEPTION, f"{name} is internal and nothing here uses it yet."
+            )
+        settings = self._broker.settings
+        made = await self._broker.controller.create_topic(
+            NewTopic(
+                name=name,
+                partition_count=settings.offsets_topic_num_partitions,
+                replication_factor=settings.offsets_topic_replication_factor,
+                settings=(
+                    ("cleanup.policy", "compact"),
+                    ("compression.type", "producer"),
+                    ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
+                ),
+            )
+        )
+        if isinstance(made, Refusal) and made.code is not Code.TOPIC_ALREADY_EXISTS:
+            log.error("the offsets topic could not be created", why=made.message)
+            return made
+        return None
+
+    # Metrics.
+
+    def metrics(self) -> Iterator[str]:
+        """Lines of /metrics: groups by state, members, offsets and lag (kafka_exporter's names)."""
+        states = dict.fromkeys(GroupState, 0)
+        members: list[tuple[str, int]] = []
+        for _, shard in self.shards():
+            for group in shard.groups.values():
+                states[group.state] += 1
+                members.append((group.group_id, len(group.members)))
+        name = "kafka_coordinator_group_groupmetadatamanager_numgroups"
+        yield Family(name, "gauge", "Groups by state.").head()
+        for state, count in states.items():
+            if state is not GroupState.DEAD:
+                yield line(name, count, state=state.value)
+        name = "kafka_consumergroup_members"
+        yield Family(name, "gauge", "Members of the group.").head()
+        for group_id, count in members:
+            yield line(name, count, consumergroup=group_id)
+        yield from self._lags()
+
+    def _lags(self) -> Iterator[str]:
+        offsets: list[str] = []
+        lags: list[str] = []
+        sums: dict[tuple[str, str], tuple[int, int]] = {}
+        for _, shard in self.shards():
+            for group_id, topic, index, value in shard.offsets:
+                labels = {"consumergroup": group_id, "topic": topic, "partition": index}
+                offsets.append(line("kafka_consumergroup_current_offset", value.offset, **labels))
+                partition = self._broker.partitions.get(topic, index)
+                if partition is None:
+                    continue
+                lag = max(partition.high_watermark - value.offset, 0)
+                lags.append(line("kafka_consumergroup_lag", lag, **labels))
+                offset_sum, lag_sum = sums.get((group_id, topic), (0, 0))
+                sums[group_id, topic] = (offset_sum + value.offset, lag_sum + lag)
+        yield Family("kafka_consumergroup_current_offset", "gauge", "Committed offset.").head()
+        yield from offsets
+        yield Family("kafka_consumergroup_lag", "gauge", "Records not yet committed.").head()
+        yield from lags
+        for position, what in enumerate(("current_offset_sum", "lag_sum")):
+            name = f"kafka_consumergroup_{what}"
+            yield Family(name, "gauge", "Over the topic's partitions.").head()
+            for (group_id, topic), both in sums.items():
+                yield line(name, both[position], consumergroup=group_id, topic=topic)
