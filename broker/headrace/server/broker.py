@@ -12,10 +12,11 @@ from uuid import uuid4
 import structlog
 
 from headrace.base.errors import Code, Refusal
-from headrace.base.image import ClusterImage, Endpoint
+from headrace.base.image import INTERNAL_TOPICS, ClusterImage, Endpoint
 from headrace.base.units import INT32_MAX
 from headrace.config.broker import BrokerSettings
 from headrace.config.table import broker_settings
+from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
 from headrace.meta.embedded import EmbeddedStore
 from headrace.server.clock import SystemClock
@@ -205,13 +206,21 @@ class Broker:
         """Create a topic that was asked for; requests for the same one share the work."""
         task = self._creating.get(name)
         if task is None:
-            task = self.loop.create_task(self.controller.auto_create(name))
+            task = self.loop.create_task(self._create(name))
             self._creating[name] = task
             task.add_done_callback(lambda _: self._creating.pop(name, None))
         done, _ = await asyncio.wait({task}, timeout=_AUTO_CREATE_WAIT_S)
         if not done:
             return Refusal(Code.LEADER_NOT_AVAILABLE, f"topic {name} is being created")
         return task.result()
+
+    async def _create(self, name: str) -> Refusal | None:
+        if name in INTERNAL_TOPICS:
+            return await self.groups.create_topic(name)
+        made = await self.controller.create_topic(NewTopic(name=name))
+        if isinstance(made, Refusal) and made.code != Code.TOPIC_ALREADY_EXISTS:
+            return made
+        return None
 
     def group_metrics(self) -> Iterable[str]:
         """Lines of /metrics about groups and their lag."""

@@ -14,7 +14,7 @@ executed where the kernel put it. A larger frame gets its own buffer and is read
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from headrace.base.invariant import invariant
 from headrace.wire.framing import ProtocolError
@@ -127,12 +127,11 @@ class Connection(asyncio.BufferedProtocol):
     # The loop's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer_host = str(peer[0]) if peer else ""
         if not self._host.opened(self):
-            transport.abort()
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None

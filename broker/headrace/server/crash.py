@@ -13,7 +13,7 @@ EXIT_BUG = 70
 def now(bug: BaseException) -> NoReturn:
     """Say what happened and end the process without running anything else."""
     lines = "".join(traceback.format_exception(bug)).rstrip()
-    sys.stderr.write(f"headrace found a bug in itself and stops at once: {bug}\n{lines}\n")
+    sys.stderr.write(f"headrace found a bug in itself and stops at once: {bug!r}\n{lines}\n")
     sys.stderr.flush()
     os._exit(EXIT_BUG)
 
