@@ -66,7 +66,8 @@ def contest(
     warm_by: str,
     sides: tuple[Side, Side] | None = None,
     clear: bool = True,
-    rounds: int | None = None,
+    beside: str = "Kafka",
+    remark: Callable[[], str] = str,
 ) -> list[Row]:
     """Warm-up of both, then alternating pairs; a row a metric.
 
@@ -74,6 +75,8 @@ def contest(
     warm_by: the key by which a side counts as warm
     sides:   first the one to compare with, then ours; by default Kafka and Headrace
     clear:   False where rounds only read what the case wrote before
+    beside:  what the first side is called in the table
+    remark:  asked once after the last round for a note on all rows
     """
     first, second = sides if sides is not None else arena.sides()
 
@@ -94,12 +97,11 @@ def contest(
         for side in (first, second):
             warm = warm_up(partial(warming, side))
             note = "; ".join(filter(None, (note, _unsteady(side, warm))))
-    pairs = alternate(
-        lambda: one(first, "round"), lambda: one(second, "round"), rounds or arena.rounds
-    )
+    pairs = alternate(lambda: one(first, "round"), lambda: one(second, "round"), arena.rounds)
+    note = "; ".join(filter(None, (note, remark())))
     if clear:
         arena.clear()
-    return [compare(metric, pairs, note=note) for metric in metrics]
+    return [compare(metric, pairs, note=note, beside=beside) for metric in metrics]
 
 
 def compare(

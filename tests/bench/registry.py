@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.bench.arena import Arena
-from tests.bench.cases import durability, fetch, java, latency, replay, start
+from tests.bench.cases import (
+    command_line,
+    disturbed,
+    durability,
+    fetch,
+    java,
+    latency,
+    recovery,
+    replay,
+    start,
+)
 from tests.bench.contest import Row
 
 Case = Callable[[Arena], list[Row]]
@@ -24,4 +34,8 @@ CASES: Final[Mapping[str, Case]] = {
     "ack-java": durability.ack_java,
     "ack-latency": durability.ack_latency,
     "start": start.start,
+    "command-line": command_line.command_line,
+    "disturbed": disturbed.disturbed,
+    "recovery-10g": recovery.recovery_10g,
+    "partitions-2000": recovery.partitions_2000,
 }
