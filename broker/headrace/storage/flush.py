@@ -12,7 +12,8 @@ class Flush:
     """
 
     __slots__ = ("_disk", "_files", "_folder", "checkpoint", "epochs", "generation", "names_new",
-                 "offset", "rolled")  # fmt: skip
+                 "offset",
+                 "unfinished", "unsynced")  # fmt: skip
 
     def __init__(
         self,
@@ -21,7 +22,8 @@ class Flush:
         files: list[File],
         *,
         offset: int,
-        rolled: int,
+        unsynced: int,
+        unfinished: int,
         generation: int,
         names_new: bool,
         checkpoint: bool,
@@ -31,7 +33,8 @@ class Flush:
         self._folder = folder
         self._files = files
         self.offset = offset
-        self.rolled = rolled
+        self.unsynced = unsynced
+        self.unfinished = unfinished
         self.generation = generation
         self.names_new = names_new
         self.checkpoint = checkpoint

@@ -65,9 +65,10 @@ class Log:
 
     __slots__ = ("_file", "_generation", "_leader_epoch", "_places", "_roll_above_bytes",
                  "_roll_above_ms", "_roll_above_offset", "_roll_above_timestamp", "_rolled_bytes",
-                 "_settings", "_unsynced", "active", "disk", "durable_offset", "epochs", "ledger",
-                 "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
-                 "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
+                 "_settings", "_unfinished", "_unsynced", "active", "disk", "durable_offset",
+                 "epochs", "ledger", "log_end_offset", "log_start_offset", "names_new",
+                 "open_segments", "path", "recovered", "recovery_point", "segments",
+                 "snapshots")  # fmt: skip
 
     def __init__(
         self,
@@ -93,7 +94,8 @@ class Log:
         self.recovered = Recovered()
         self.names_new = True
         self._settings = settings
-        self._unsynced: list[Segment | File] = []
+        self._unsynced: list[Segment] = []  # rolled, their batches not known to be durable
+        self._unfinished: list[Segment | File] = []  # the same of indexes, and of snapshots
         self._generation = 0
         self._places: dict[int, tuple[Segment, int, int]] = {}
         self._leader_epoch = -1
@@ -248,9 +250,9 @@ class Log:
         segment = Segment(self.disk, self.path, base_offset, 0)
         segment.create()
         if snapshot is not None:
-            self._unsynced.append(snapshot)
+            self._unfinished.append(snapshot)
         if old.size:
-            self._unsynced.append(old)
+            self.unsynced([old])
             old.active = False
             self.open_segments.use(old)
         else:
@@ -272,7 +274,10 @@ class Log:
         """Work out anew what follows from the list of segments."""
         segments = self.segments
         rolled = segments[:-1]
-        self._unsynced = [i for i in self._unsynced if not isinstance(i, Segment) or i in rolled]
+        self._unsynced = [i for i in self._unsynced if i in rolled]
+        self._unfinished = [
+            i for i in self._unfinished if not isinstance(i, Segment) or i in rolled
+        ]
         for before, after in pairwise(segments):
             before.end_offset = after.base_offset
         self._rolled_bytes = sum(segment.size for segment in rolled)
@@ -283,14 +288,16 @@ class Log:
     def unsynced(self, segments: Sequence[Segment]) -> None:
         """The next flush syncs these rolled segments too."""
         self._unsynced.extend(segments)
+        self._unfinished.extend(segments)
 
     def drop(self, segment: Segment) -> None:
-        """Remove a segment's files now; the caller took it from the list."""
+        """Remove a segment's files now, durably; the caller took it from the list."""
         segment.active = False
         segment.let_go()
         self.open_segments.forget(segment)
         for path in segment.paths():
             self.disk.remove(path)
+        self.disk.sync_dir(self.path)
 
     def locate(self, offset: int, max_bytes: int, *, max_offset: int) -> Slice:
         """Where to read from `offset` on: whole batches below `max_offset`, of one segment.
@@ -389,14 +396,16 @@ class Log:
         With `checkpoint` indexes, a producer snapshot and epochs too (a full disk leaves them
         for the next one); without, the batches alone, for durability=ack and interval.
         """
-        pending = list(self._unsynced)
-        files = [item.file() if isinstance(item, Segment) else item for item in pending]
+        unsynced, unfinished = self._unsynced, self._unfinished
+        files = [segment.file() for segment in unsynced]
         files.append(self._file)
         if checkpoint:
             try:
-                for segment in [i for i in pending if isinstance(i, Segment)] + [self.active]:
-                    files.append(segment.index.spill())
-                    files.append(segment.time_index.spill())
+                for item in [*unfinished, self.active]:
+                    if isinstance(item, Segment):
+                        files += (item.index.spill(), item.time_index.spill())
+                    else:
+                        files.append(item)
                 snapshot = self.snapshots.write(self.log_end_offset, self.ledger)
                 if snapshot is not None:
                     files.append(snapshot)
@@ -407,8 +416,9 @@ class Log:
         if self.log_end_offset not in self._places and self._file.size:
             self._places[self.log_end_offset] = (self.active, self._file.size, -1)
         flush = Flush(self.disk, self.path, files, offset=self.log_end_offset,
-                      rolled=len(pending), generation=self._generation,
-                      names_new=self.names_new, checkpoint=checkpoint, epochs=epochs)  # fmt: skip
+                      unsynced=len(unsynced), unfinished=len(unfinished),
+                      generation=self._generation, names_new=self.names_new,
+                      checkpoint=checkpoint, epochs=epochs)  # fmt: skip
         self.names_new = False
         if epochs is not None:
             self.epochs.dirty = False
@@ -419,13 +429,17 @@ class Log:
         if flush.generation != self._generation:
             return  # truncated since: what it made durable may be gone
         self.durable_offset = max(self.durable_offset, flush.offset)
+        del self._unsynced[: flush.unsynced]
         if flush.checkpoint:
-            del self._unsynced[: flush.rolled]
+            del self._unfinished[: flush.unfinished]
             self.recovery_point = max(self.recovery_point, flush.offset)
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=2)
 
     def truncated(self, offset: int) -> None:
-        """Offsets from `offset` on are gone, so flushes under way prove nothing."""
+        """Offsets from `offset` on are gone, so flushes under way prove nothing.
+
+        The caller writes the lower recovery point to its checkpoint before it appends again.
+        """
         self._generation += 1
         self.log_end_offset = offset
         self.durable_offset = min(self.durable_offset, offset)
@@ -482,6 +496,7 @@ class Log:
             segment.active = False
             segment.let_go()
         self._unsynced.clear()
+        self._unfinished.clear()
         self._places.clear()
         del self._file  # the last reference closes the descriptor
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace.storage import names, walk
 from headrace.storage.cleaner_swap import finish_swaps
-from headrace.storage.disk import Disk, DiskFault
+from headrace.storage.disk import Disk, DiskFault, DiskFull
 from headrace.storage.epochs import CorruptEpochs, EpochCache, decode_epochs
 from headrace.storage.recovery import Recovered, Scan, scan
 from headrace.storage.segment import Segment
@@ -169,7 +169,7 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
     if epochs_lost:
         _epochs_from_batches(log, start.next_offset)
     log.snapshots.remove_from(recovery_point + 1)
-    replay_from = _replay(log, min(recovery_point, start.next_offset), start.next_offset)
+    replay_from = _replay(log, recovery_point, start.next_offset)
     scanned = cut = 0
     why = ""
     expected = start.next_offset
@@ -177,6 +177,10 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
     while number < len(segments):
         segment = segments[number]
         if number > first:
+            if segment.base_offset > expected and "compact" not in log.settings.cleanup_policy:
+                # The end of the segment before was not written in time: no hole is kept.
+                why = f"{segment.path} begins there, and {expected} is due"
+                break
             _reset(segment)
             start = Scan(0, max(expected, segment.base_offset))
         done = scan(segment, start, interval_bytes=interval, epochs=log.epochs,
@@ -190,18 +194,30 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
             segment.file().truncate(done.position)
             break
         if number < len(segments):
-            segment.add_time_entry()
-            segment.index.spill_if_room()
-            segment.time_index.spill_if_room()
+            _finish(log, segment)
     for segment in reversed(segments[number:]):
         cut += segment.size
         segments.pop()
         log.drop(segment)
     log.log_end_offset = expected
     log.recovery_point = log.durable_offset = min(recovery_point, expected)
-    log.unsynced(segments[first:-1])
     log.snapshots.remove_from(expected + 1)
+    if replay_from > expected:  # the damage is below the recovery point
+        reload_ledger(log, expected)
     log.recovered = Recovered(scanned_bytes=scanned, cut_bytes=cut, cut_because=why)
+
+
+def _finish(log: "Log", segment: Segment) -> None:
+    """Make a recovered, rolled segment durable and let go of its files."""
+    segment.file().sync()
+    try:
+        segment.finish()
+    except DiskFull:
+        log.unsynced([segment])  # its last index entries wait for room in memory
+        return
+    segment.index.file().sync()
+    segment.time_index.file().sync()
+    segment.let_go()
 
 
 def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:

@@ -96,9 +96,11 @@ def scan(
             if found != crc:
                 return Scan(position + at, expected, f"the CRC of offset {base} does not match")
             if epoch != epoch_before:
+                if epoch < epoch_before:
+                    return Scan(position + at, expected, f"epoch {epoch} after {epoch_before}")
+                epoch_before = epoch
                 if epochs is not None:
                     epochs.assign_at(epoch, base)
-                epoch_before = epoch
             if max_timestamp > segment.max_timestamp:
                 segment.max_timestamp = max_timestamp
                 segment.max_timestamp_offset = last

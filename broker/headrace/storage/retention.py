@@ -24,8 +24,10 @@ def retire_segments(log: "Log", now_ms: int, high_watermark: int) -> list[str]:
         return []
     if count == len(log.segments):
         log.roll(now_ms)
-    renamed = []
+    renamed: list[str] = []
     for segment in log.segments[:count]:
+        if renamed:  # in order even after a power cut: a start must not find a hole
+            log.disk.sync_dir(log.path)
         renamed += _rename(log, segment)
     del log.segments[:count]
     log.relink()

@@ -24,8 +24,6 @@ def truncate_to(log: "Log", offset: int) -> None:
     number = log.segment_of(offset)
     while len(log.segments) > number + 1:
         log.drop(log.segments.pop())
-    if len(log.segments) > 1:
-        log.disk.sync_dir(log.path)
     segment = log.segments[number]
     opening.load_rolled(log, segment)
     position, base = segment.find(offset)
@@ -54,7 +52,6 @@ def restart_at(log: "Log", offset: int) -> None:
         log.drop(log.segments.pop())
     segment = Segment(log.disk, log.path, offset, 0)
     segment.create()
-    log.disk.sync_dir(log.path)
     log.segments.append(segment)
     log.epochs.clear()
     log.snapshots.remove_from(0)
