@@ -353,7 +353,7 @@ class BrokerSettings:
         100 * MIB,
         "Bytes of a segment of the topic that holds offsets.",
         kind=Kind.INT,
-        check=Between(1),
+        check=Between(MIB),
     )
     offsets_commit_timeout_ms: int = key(
         "offsets.commit.timeout.ms",

@@ -183,6 +183,8 @@ def text_of(value: Value) -> str | None:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, float):
+        return str(value).upper().replace("E+", "E")
     return str(value)
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final
 
 from headrace.config.broker import BROKER_FIELDS, BrokerSettings
-from headrace.config.key import Key, SettingError, Value, text_of, unknown
+from headrace.config.key import Key, SettingError, Value, unknown
 from headrace.config.topic import LOG_FIELDS, LogSettings
 
 ALIASES: Final = {"data.dir": "log.dirs", "log.dir": "log.dirs", "broker.id": "node.id"}
@@ -54,11 +54,6 @@ def broker_settings(*layers: Mapping[str, str]) -> BrokerSettings:
     settings = replace(BrokerSettings(log=log), **changed)  # type: ignore[arg-type]
     _agree(settings)
     return settings
-
-
-def broker_texts(settings: BrokerSettings) -> dict[str, str | None]:
-    """Every broker key's text in effect; a key that another spelling overrules shows its own."""
-    return {k.name: text_of(getattr(settings, field)) for field, k in BROKER_FIELDS.items()}
 
 
 def _log_defaults(parsed: Mapping[str, Value]) -> dict[str, Value]:

@@ -23,6 +23,7 @@ DEFAULT: Final = -1
 NAME_CHARACTERS_MAX: Final = 249
 _NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _RAFT_TOPIC: Final = "__cluster_metadata"
+OFFSETS_TOPIC: Final = "__consumer_offsets"
 
 PREFERRED, UNCLEAN = 0, 1
 
@@ -113,6 +114,20 @@ def create_topic(
         return partitions
     return TopicState(
         name=request.name, topic_id=topic_id, partitions=partitions, settings=overrides
+    )
+
+
+def offsets_topic(settings: BrokerSettings) -> NewTopic:
+    """The topic that holds committed offsets: compacted, and batches kept as they are written."""
+    return NewTopic(
+        name=OFFSETS_TOPIC,
+        partition_count=settings.offsets_topic_num_partitions,
+        replication_factor=settings.offsets_topic_replication_factor,
+        settings=(
+            ("cleanup.policy", "compact"),
+            ("compression.type", "producer"),
+            ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
+        ),
     )
 
 

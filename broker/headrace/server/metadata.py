@@ -17,6 +17,7 @@ import structlog
 
 from headrace.base.image import BrokerState, ClusterImage, Endpoint, TopicState
 from headrace.config.broker import BrokerSettings
+from headrace.config.describe import Layers
 from headrace.config.key import SettingError
 from headrace.config.table import broker_settings
 from headrace.config.topic import LogSettings, log_settings
@@ -94,6 +95,12 @@ class Metadata:
     @property
     def cluster_id(self) -> str:
         return self.image.cluster_id
+
+    @property
+    def layers(self) -> Layers:
+        """This broker's explicit settings, by where they come from."""
+        cluster, own = (self.image.settings.get(where, {}) for where in self._dynamic)
+        return Layers(static=self.static, cluster=cluster, broker=own)
 
     def age_seconds(self) -> float:
         """Time since the store last answered: how old the image may be."""

@@ -1,0 +1,52 @@
+"""AlterPartitionReassignments v0-v1. Behaviour: replica lists are checked as Kafka 4.3 checks
+them; the list that stands is taken and nothing moves; a cancellation finds nothing in progress
+(KIP-455, KIP-860).
+
+Skipped: AlterPartitionReassignments moves nothing: one broker holds everything in this release.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.base.errors import Code, Refusal
+from headrace.server.dispatch import Fields, RequestContext
+from headrace.server.outcome import outcome
+
+if TYPE_CHECKING:
+    from headrace.server.broker import Broker
+
+
+async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
+    """Reassign each partition."""
+    may_change = getattr(request, "allow_replication_factor_change", True)
+    responses = []
+    for topic in request.topics:
+        partitions = []
+        for item in topic.partitions:
+            replicas = None if item.replicas is None else tuple(item.replicas)
+            refusal = _refuse(broker, topic.name, item.partition_index, replicas, may_change)
+            if refusal is None:
+                refusal = await broker.controller.reassign(
+                    topic.name, item.partition_index, replicas
+                )
+            partitions.append({"partition_index": item.partition_index, **outcome(refusal)})
+        responses.append({"name": topic.name, "partitions": partitions})
+    return {
+        "allow_replication_factor_change": may_change,
+        **outcome(None),
+        "responses": responses,
+    }
+
+
+def _refuse(
+    broker: "Broker", name: str, index: int, replicas: tuple[int, ...] | None, may_change: bool
+) -> Refusal | None:
+    topic = broker.metadata.image.topics.get(name)
+    if may_change or replicas is None or topic is None or not 0 <= index < len(topic.partitions):
+        return None
+    have = len(topic.partitions[index].replicas)
+    if have == len(replicas):
+        return None
+    return Refusal(
+        Code.INVALID_REPLICATION_FACTOR,
+        f"The replication factor is changed from {have} to {len(replicas)}",
+    )
