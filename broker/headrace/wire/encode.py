@@ -61,16 +61,17 @@ def entity_writer(entity: type) -> Writer:
 
 
 def _accept_other_versions(entity: type, names: set[str], accepted: set[str]) -> None:
-    """Add `names` to `accepted` where another version of the API has them; else it is a typo."""
+    """Add `names` to `accepted` where another version of the API has them; else it is a typo.
+
+    Newer versions are looked at first: they are imported already, or soon will be.
+    """
     api = APIS[entity.__api_key__]  # type: ignore[attr-defined]
     for version in range(api.max_version, api.served_from - 1, -1):
+        for direction in (RESPONSE, REQUEST):
+            accepted |= names & _names(schema_of(message_class(api.key, version, direction)))
         if names <= accepted:
             return
-        for direction in (RESPONSE, REQUEST):
-            known = _names(schema_of(message_class(api.key, version, direction)))
-            accepted |= names & known
-    if not names <= accepted:
-        raise Bug(f"no version of {api.name} has {sorted(names - accepted)} ({entity.__name__})")
+    raise Bug(f"no version of {api.name} has {sorted(names - accepted)} ({entity.__name__})")
 
 
 @cache

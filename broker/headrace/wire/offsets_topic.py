@@ -246,7 +246,7 @@ class _Reader:
         self.view = memoryview(data)
         self.position = 0
         self.flexible = False
-        (self.version,) = INT16.unpack_from(self.view, 0)
+        self.version: int = INT16.unpack_from(self.view, 0)[0]
         self.position = INT16.size
 
     def known_version(self) -> int:

@@ -100,6 +100,8 @@ def _read_one(frame: memoryview, position: int, by_id: bool) -> ProduceRequest |
             return None
         topic = str(frame[position + 9 : position + 8 + size], "utf-8")
         position += 8 + size
+    if position + _ONE_PARTITION.size > len(frame):
+        return None
     partitions, partition, low, middle, high, top = _ONE_PARTITION.unpack_from(frame, position)
     if low < 0x80 or partitions != 2:
         return None
