@@ -21,8 +21,10 @@ class Replica:
     """Mutable and without a dataclass: it is touched for every batch."""
 
     __slots__ = (
+        "_alone",
         "_counts_durable",
-        "_ends",
+        "_follower_ends",
+        "_own_end",
         "broker_id",
         "high_watermark",
         "isr",
@@ -45,7 +47,10 @@ class Replica:
         self.log_end_offset = log_end_offset
         self.high_watermark = min(high_watermark, log_end_offset)
         self._counts_durable = counts_durable
-        self._ends: dict[int, int] = {broker_id: log_end_offset}
+        # How much of our own log counts, and of each follower's in the ISR.
+        self._own_end = log_end_offset
+        self._follower_ends: dict[int, int] = {}
+        self._alone = False
 
     @property
     def is_leader(self) -> bool:
@@ -63,9 +68,10 @@ class Replica:
         became_leader = state.leader == self.broker_id and state.leader_epoch > self.leader_epoch
         self.leader, self.leader_epoch = state.leader, state.leader_epoch
         self.replicas, self.isr = state.replicas, state.isr
+        self._alone = state.isr == (self.broker_id,)
         if became_leader:
-            mine = self._ends[self.broker_id]
-            self._ends = {member: 0 for member in state.isr} | {self.broker_id: mine}
+            # Rule 12: what followers were known to hold under an older leader does not count.
+            self._follower_ends = {}
         return self.is_leader and self._advance()
 
     def refuses(self, acks: int) -> Code | None:
@@ -81,7 +87,10 @@ class Replica:
         self.log_end_offset = log_end_offset
         if self._counts_durable:
             return False
-        self._ends[self.broker_id] = log_end_offset
+        self._own_end = log_end_offset
+        if self._alone:
+            self.high_watermark = log_end_offset
+            return True
         return self._advance()
 
     def flushed(self, offset: int) -> bool:
@@ -89,19 +98,15 @@ class Replica:
         if not self._counts_durable:
             return False
         invariant(offset <= self.log_end_offset, "flushed beyond the end", offset=offset)
-        self._ends[self.broker_id] = max(self._ends[self.broker_id], offset)
+        self._own_end = max(self._own_end, offset)
         return self._advance()
 
     def count_durable(self, counts_durable: bool) -> bool:
         """Change of the topic's durability: from `ack` to another mode all of ours counts."""
         self._counts_durable = counts_durable
         if not counts_durable:
-            self._ends[self.broker_id] = self.log_end_offset
+            self._own_end = self.log_end_offset
         return self._advance()
-
-    def restarted_at(self, offset: int) -> None:
-        """The log was emptied and begins anew at `offset` (DeleteRecords to the end)."""
-        self.log_end_offset = max(self.log_end_offset, offset)
 
     def check_epoch(self, current_leader_epoch: int) -> Code | None:
         """Compare the epoch a client believes in (KIP-320); -1 means that it did not say."""
@@ -112,11 +117,10 @@ class Replica:
         return Code.UNKNOWN_LEADER_EPOCH
 
     def _advance(self) -> bool:
-        ends = self._ends
-        if len(self.isr) == 1:
-            candidate = ends[self.broker_id]
-        else:
-            candidate = min((ends.get(member, 0) for member in self.isr), default=0)
+        if self.broker_id not in self.isr:
+            return False
+        followers = (self._follower_ends.get(m, 0) for m in self.isr if m != self.broker_id)
+        candidate = min((self._own_end, *followers))
         if candidate <= self.high_watermark:
             return False
         self.high_watermark = candidate

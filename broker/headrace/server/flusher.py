@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from headrace.base.errors import Code, Refusal
+from headrace.config.topic import LogSettings
 from headrace.storage.disk import DiskFault, DiskFull
 from headrace.storage.flush import Flush
 from headrace.storage.log import Log
@@ -25,6 +26,8 @@ class Flushable(Protocol):
     log: Log
     durable: bool
     failure: str | None
+    unsynced_bytes: int
+    """Since the last checkpoint."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +54,6 @@ class Flusher:
         self._on_disk_full = on_disk_full
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
         self._due: dict[Flushable, bool] = {}
-        self._unsynced: dict[Flushable, int] = {}
         self._timers: dict[Flushable, asyncio.TimerHandle] = {}
         self._scheduled = False
         self._running = False
@@ -69,16 +71,20 @@ class Flusher:
             self._scheduled = True
             self._loop.call_soon(self._start)
 
-    def appended(self, partition: Flushable) -> None:
-        """The log grew: arm what its durability and the recovery bound ask for. HOT."""
-        settings = partition.log.settings
-        if settings.durability == "interval" and partition not in self._timers:
-            self._timers[partition] = self._loop.call_later(
-                settings.durability_interval_ms / 1000, self._interval_over, partition
-            )
-        start = self._unsynced.setdefault(partition, partition.log.size_bytes)
-        if partition.log.size_bytes - start > self._recovery_bytes_max:
+    def sync_at_bytes(self, settings: LogSettings) -> int:
+        """From how many unsynced bytes on a partition must call `due` after an append."""
+        return 1 if settings.durability == "interval" else self._recovery_bytes_max
+
+    def due(self, partition: Flushable) -> None:
+        """The log grew to what its durability or the recovery bound allow unsynced."""
+        if partition.unsynced_bytes >= self._recovery_bytes_max:
             self.soon(partition, checkpoint=True)
+        elif partition not in self._timers:
+            self._timers[partition] = self._loop.call_later(
+                partition.log.settings.durability_interval_ms / 1000,
+                self._interval_over,
+                partition,
+            )
 
     def _interval_over(self, partition: Flushable) -> None:
         self._timers.pop(partition, None)
@@ -91,7 +97,7 @@ class Flusher:
         jobs: list[tuple[Flushable, Flush]] = []
         for partition, checkpoint in self._due.items():
             if checkpoint:
-                self._unsynced.pop(partition, None)
+                partition.unsynced_bytes = 0
             if partition.failure is None:
                 jobs.append((partition, partition.log.begin_flush(checkpoint=checkpoint)))
         self._due.clear()
@@ -142,7 +148,6 @@ class Flusher:
     def forget(self, partition: Flushable) -> None:
         """The partition goes away."""
         self._due.pop(partition, None)
-        self._unsynced.pop(partition, None)
         timer = self._timers.pop(partition, None)
         if timer is not None:
             timer.cancel()

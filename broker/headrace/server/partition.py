@@ -49,9 +49,11 @@ class Partition:
         "log",
         "producers",
         "replica",
+        "sync_at_bytes",
         "topic",
         "topic_id",
         "traffic",
+        "unsynced_bytes",
     )
 
     def __init__(
@@ -70,6 +72,8 @@ class Partition:
         self.topic, self.topic_id, self.index = topic, topic_id, index
         self.log, self.producers = log, producers
         self.traffic = traffic
+        self.unsynced_bytes = 0
+        self.sync_at_bytes = flusher.sync_at_bytes(log.settings)
         self.failure: str | None = None
         self.durable = log.settings.durability == "ack"
         end = log.log_end_offset
@@ -119,6 +123,7 @@ class Partition:
         self.log.settings = self._settings = settings
         self._policy = RecordPolicy.of(settings)
         self.durable = settings.durability == "ack"
+        self.sync_at_bytes = self._flusher.sync_at_bytes(settings)
         if self.replica.count_durable(self.durable):
             self._committed_more()
         if self.durable and self.high_watermark < self.log.log_end_offset:
@@ -192,7 +197,7 @@ class Partition:
         traffic = self.traffic
         traffic.bytesin += len(batch)
         traffic.messagesin += header.record_count
-        self._grown(last_offset + 1)
+        self._grown(last_offset + 1, len(batch))
         return Appended(base_offset, last_offset + 1, append_time_ms)
 
     def append_as_leader(self, batch: bytearray, now_ms: int) -> int:
@@ -211,16 +216,18 @@ class Partition:
             leader_epoch=self.leader_epoch,
             now_ms=now_ms,
         )
-        self._grown(last_offset + 1)
+        self._grown(last_offset + 1, len(batch))
         return base_offset
 
-    def _grown(self, end_offset: int) -> None:
+    def _grown(self, end_offset: int, count: int) -> None:
         if self.replica.appended(end_offset):
             if self._data_waiters or self._commit_waiters:
                 self._committed_more()
         elif self.durable:
             self._flusher.soon(self)
-        self._flusher.appended(self)
+        self.unsynced_bytes += count
+        if self.unsynced_bytes >= self.sync_at_bytes:
+            self._flusher.due(self)
 
     def flushed(self, offset: int) -> None:
         """Everything below `offset` is on the device."""
