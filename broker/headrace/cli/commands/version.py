@@ -1,0 +1,18 @@
+"""`headrace version`."""
+
+import platform
+
+import click
+
+from headrace.base.version import VERSION
+from headrace.cli.output import Output, output_option
+
+KAFKA = "4.3"
+
+
+@click.command(epilog="\b\nExample:\n  headrace version -o json")
+@output_option
+def command(output: Output) -> None:
+    """Show the version, and which Kafka's protocol it speaks."""
+    fields = {"version": VERSION, "kafka_protocol": KAFKA, "python": platform.python_version()}
+    output.result(fields, f"headrace {VERSION} (Kafka {KAFKA} protocol, Python {fields['python']})")
