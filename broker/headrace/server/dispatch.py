@@ -74,7 +74,7 @@ class Dispatcher:
             self._fault(connection, header, bug)
             return None
         if isinstance(outcome, Mapping):
-            return self._encode(header, outcome)
+            return self._encode(connection, header, outcome)
         answer = Answer(connection, holds=True)
         task = asyncio.get_running_loop().create_task(
             self._await(connection, header, outcome, answer)
@@ -92,22 +92,29 @@ class Dispatcher:
     ) -> None:
         parts: bytes | None = None
         try:
-            parts = self._encode(header, await handling)
+            parts = self._encode(connection, header, await handling)
         except Exception as bug:
             self._fault(connection, header, bug)
         except Bug as bug:
             crash.now(bug)
         answer.resolve(parts)
 
-    def _encode(self, header: RequestHeader, fields: Fields) -> bytes:
+    def _encode(
+        self, connection: Connection, header: RequestHeader, fields: Fields
+    ) -> bytes | None:
         error = fields.get("error_code", 0)
         if error:
             self._requests.count_error(header.api_key, int(error))
-        return messages.write_response(
-            header.api_key, header.api_version, header.correlation_id, fields
-        )
+        try:
+            return messages.write_response(
+                header.api_key, header.api_version, header.correlation_id, fields
+            )
+        except Bug as bug:
+            # An answer that cannot be written harms nobody but its peer: no state is wrong.
+            self._fault(connection, header, bug)
+            return None
 
-    def _fault(self, connection: Connection, header: RequestHeader, bug: Exception) -> None:
+    def _fault(self, connection: Connection, header: RequestHeader, bug: BaseException) -> None:
         """A bug in one request costs its peer the connection, and us a loud line."""
         self._requests.count_error(header.api_key, int(Code.UNKNOWN_SERVER_ERROR))
         log.error(

@@ -37,6 +37,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         ]
     image = broker.metadata.image
     fields: dict[str, Any] = {
+        "error_code": Code.NONE,
         "brokers": [
             _broker(state, context.listener)
             for _, state in sorted(image.brokers.items())
