@@ -259,6 +259,22 @@ class TimeIndex:
         del self._waiting[keep - self.written :]
         self._read_last()
 
+    def trust(self, offset: int) -> None:
+        """After a crash: keep the entries up to `offset`, and none from the first on that is out
+        of order, as the zeros are that a torn file ends with."""
+        keep, before = 0, (-1, -1)
+        data = self.file().pread(self.written * TIME_ENTRY_BYTES, 0)
+        for entry in _TIME_ENTRY.iter_unpack(data):
+            if entry[1] > offset or entry[0] <= before[0] or entry[1] < before[1]:
+                break
+            if entry == (0, 0):
+                break
+            keep, before = keep + 1, entry
+        if keep < self.written:
+            self.file().truncate(keep * TIME_ENTRY_BYTES)
+            self.written = keep
+        self._read_last()
+
     def _read_last(self) -> None:
         count = self.entries
         self.last_timestamp, self.last_offset = self.entry(count - 1) if count else (-1, 0)

@@ -177,10 +177,13 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
     while number < len(segments):
         segment = segments[number]
         if number > first:
-            if segment.base_offset > expected and "compact" not in log.settings.cleanup_policy:
-                # The end of the segment before was not written in time: no hole is kept.
+            compacted = "compact" in log.settings.cleanup_policy and recovery_point == 0
+            if segment.base_offset > expected and not compacted:
+                # The end of the segment before was not written in time: no hole is kept. The
+                # cleaner leaves none above the recovery point; without one, nobody knows.
                 why = f"{segment.path} begins there, and {expected} is due"
                 break
+            _finish(log, segments[number - 1])
             _reset(segment)
             start = Scan(0, max(expected, segment.base_offset))
         done = scan(segment, start, interval_bytes=interval, epochs=log.epochs,
@@ -193,8 +196,6 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
             cut = segment.size - done.position
             segment.file().truncate(done.position)
             break
-        if number < len(segments):
-            _finish(log, segment)
     for segment in reversed(segments[number:]):
         cut += segment.size
         segments.pop()
@@ -232,7 +233,7 @@ def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan
                 base, _, delta = walk.STEP.unpack(head)
                 if base + delta == segment.base_offset + offset and _first_timestamp(segment):
                     index.cut(number + 1)
-                    segment.time_index.cut(offset)
+                    segment.time_index.trust(offset)
                     segment.take_max_timestamp()
                     segment.next_index_at = position + interval_bytes
                     segment.loaded = True
@@ -253,10 +254,12 @@ def _first_timestamp(segment: Segment) -> bool:
 def _epochs_from_batches(log: "Log", end: int) -> None:
     """The checkpoint is lost: learn the epochs from every header below `end`."""
     for segment in log.segments:
+        if segment.base_offset >= end:
+            return
         for _, header in walk.headers(segment.file(), 0, segment.size):
-            if header.base_offset >= end:
-                return
             log.epochs.assign_at(header.leader_epoch, header.base_offset)
+            if header.next_offset >= end:
+                return  # what follows has not been checked yet
         segment.let_go()
 
 
