@@ -401,6 +401,8 @@ class Log:
         files.append(self._file)
         if checkpoint:
             try:
+                # A roll later on is not synced at once: this entry is then the segment's last.
+                self.active.add_time_entry()
                 for item in [*unfinished, self.active]:
                     if isinstance(item, Segment):
                         files += (item.index.spill(), item.time_index.spill())
