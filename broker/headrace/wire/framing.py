@@ -7,7 +7,7 @@ KIP-482) differ only in the tagged fields after the client id, which is always a
 import struct
 from typing import Final, NamedTuple
 
-from headrace.wire.varint import read_uvarint
+from headrace.wire.varint import VarintError, read_uvarint
 from headrace.wire.versions import FLEXIBLE_FROM
 
 TAGGED_FIELDS_MAX: Final = 10_000
@@ -57,6 +57,8 @@ def read_header(frame: bytes | memoryview) -> RequestHeader:
                 position += 1
     except (struct.error, IndexError):
         raise ProtocolError("the frame ends inside the request header") from None
+    except VarintError as fault:
+        raise ProtocolError(f"the request header's tagged fields: {fault}") from None
     except UnicodeDecodeError:
         raise ProtocolError("the request header's client id is not UTF-8") from None
     return RequestHeader(api_key, api_version, correlation_id, client_id, position)
