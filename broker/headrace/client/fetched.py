@@ -30,11 +30,10 @@ class Fetched:
 
     def records(self) -> Iterator[Record]:
         """The records from `offset` on, without transaction markers. Raises CorruptRecords."""
-        for header, batch in self._batches():
+        for _, batch in self._batches():
             for record in walk(batch):
                 if record.offset >= self.offset:
                     yield record
-            del header
 
     def batches(self) -> Iterator["FetchedBatch"]:
         """The batches from `offset` on, without transaction markers. Raises CorruptRecords."""
@@ -71,6 +70,10 @@ class FetchedBatch:
     def payload(self) -> bytes:
         """The unpacked records. Raises CorruptRecords."""
         return unpack(self.data)[1]
+
+    def records(self) -> Iterator[Record]:
+        """All its records, also those before the offset. Raises CorruptRecords."""
+        return walk(self.data)
 
     def values(self, payload: bytes) -> list[bytes | None]:
         """The values of all its records; `payload` is what `payload()` gave."""

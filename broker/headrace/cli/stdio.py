@@ -1,0 +1,69 @@
+"""Standard input and output for streams: chunks of whole lines in, bytes out."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+STDIN: Final = 0
+STDOUT: Final = 1
+
+_READ_BYTES: Final = 128 * 1024
+"""Half of a producer's batch: large enough that the loop around it costs nothing."""
+_PIPE_BYTES: Final = 1024 * 1024
+_SET_PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ of Linux, which the module lacks before 3.10
+
+
+class Lines(NamedTuple):
+    """Whole lines without their ends. `terminated` is false for a last line without one."""
+
+    lines: list[bytes]
+    terminated: bool
+
+
+async def read_lines(line_bytes_max: int) -> AsyncIterator[Lines]:
+    """The lines of standard input as they come. Raises ValueError for one that is too long."""
+    rest = b""
+    async for data in _read_chunks():
+        lines = (rest + data).split(b"\n") if rest else data.split(b"\n")
+        rest = lines.pop()
+        if len(rest) > line_bytes_max:
+            raise ValueError(f"it has more than {line_bytes_max} bytes")
+        if lines:
+            yield Lines(lines, True)
+    if rest:
+        yield Lines([rest], False)
+
+
+async def _read_chunks() -> AsyncIterator[bytes]:
+    """Pipes and terminals wait in the event loop; files, which epoll refuses, are just read."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(STDIN, _SET_PIPE_SIZE, _PIPE_BYTES)
+    try:
+        loop.add_reader(STDIN, readable.set)
+    except (PermissionError, ValueError):
+        while data := os.read(STDIN, _READ_BYTES):
+            yield data
+            await asyncio.sleep(0)  # the producer's tasks have their turn
+        return
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            data = os.read(STDIN, _READ_BYTES)
+            if not data:
+                return
+            yield data
+    finally:
+        loop.remove_reader(STDIN)
+
+
+def write_all(data: bytes) -> None:
+    """To standard output, waiting for its reader. Raises BrokenPipeError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(STDOUT, view) :]
