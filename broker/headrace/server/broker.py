@@ -32,6 +32,7 @@ from headrace.server.loop_watch import LoopWatch
 from headrace.server.metadata import Metadata
 from headrace.server.partitions import Partitions
 from headrace.server.requests import RequestCounts
+from headrace.server.topic_bytes import TopicBytes
 from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
 from headrace.storage.os_disk import OsDisk
@@ -60,6 +61,7 @@ class Broker:
         self.node_id = settings.node_id
         self.requests = RequestCounts()
         self.traffic = Traffic()
+        self.topic_bytes = TopicBytes()
         self.loop_watch = LoopWatch(self.loop)
         self.ready = False
         self.progress = "starting"

@@ -43,7 +43,10 @@ def entity_writer(entity: type) -> Writer:
     flexible = schema.flexible
     accepted = {spec.name for spec in (*schema.fields, *schema.tagged)}
 
-    def write_entity(out: bytearray, value: Mapping[str, Any]) -> None:
+    def write_entity(out: bytearray, value: Mapping[str, Any] | bytes) -> None:
+        if isinstance(value, bytes):  # encoded before, by messages.encode_item
+            out += value
+            return
         if not value.keys() <= accepted:
             _accept_other_versions(entity, value.keys() - accepted, accepted)
         for name, default, write_field in plan:

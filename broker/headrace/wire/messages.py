@@ -12,7 +12,7 @@ from typing import Any, Final
 from headrace.base.invariant import Bug
 from headrace.wire import decode, encode
 from headrace.wire.framing import ProtocolError, skip_tagged_fields
-from headrace.wire.schema import REQUEST, RESPONSE, message_class
+from headrace.wire.schema import REQUEST, RESPONSE, message_class, schema_of
 from headrace.wire.varint import VarintError
 from headrace.wire.versions import API_VERSIONS, APIS
 
@@ -44,6 +44,17 @@ def write_response(
         out.append(0)
     _write(out, api_key, version, RESPONSE, fields)
     return _sized(out)
+
+
+def encode_item(api_key: int, version: int, field: str, item: Mapping[str, Any]) -> bytes:
+    """One item of a response's array `field`, to be given to `write_response` in its place."""
+    schema = schema_of(message_class(api_key, version, RESPONSE))
+    entity = next(spec.entity for spec in schema.fields if spec.name == field)
+    if entity is None:
+        raise Bug(f"{field} is no array of structures")
+    out = bytearray()
+    encode.entity_writer(entity)(out, item)
+    return bytes(out)
 
 
 def write_request(

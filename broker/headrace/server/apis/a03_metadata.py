@@ -11,6 +11,8 @@ from headrace.base.image import BrokerState, ClusterImage, PartitionState, Topic
 from headrace.core.authorized import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from headrace.core.controller import check_topic_name
 from headrace.server.dispatch import Fields, RequestContext
+from headrace.wire import messages
+from headrace.wire.versions import METADATA
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -24,11 +26,9 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     """Brokers, controller and the topics asked for."""
     version = context.api_version
     with_operations = getattr(request, "include_topic_authorized_operations", False)
+    topics: list[Any]
     if request.topics is None or (version == 0 and not request.topics):
-        names: list[TopicState] = sorted(
-            broker.metadata.image.topics.values(), key=lambda topic: topic.name
-        )
-        topics = [_topic(broker, topic, context, with_operations) for topic in names]
+        topics = _all(broker, context, with_operations)
     else:
         may_create = version < _ALLOWED_ALWAYS_BELOW or request.allow_auto_topic_creation
         topics = [
@@ -51,6 +51,15 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         asked = request.include_cluster_authorized_operations
         fields["cluster_authorized_operations"] = CLUSTER_OPERATIONS if asked else NOT_ASKED
     return fields
+
+
+def _all(broker: "Broker", context: RequestContext, with_operations: bool) -> list[bytes]:
+    def encode(topic: TopicState) -> bytes:
+        fields = _topic(broker, topic, context, with_operations)
+        return messages.encode_item(METADATA, context.api_version, "topics", fields)
+
+    use = (context.api_version, context.listener, with_operations)
+    return broker.topic_bytes.all(broker.metadata.image, use, encode)
 
 
 def _broker(state: BrokerState, listener: str) -> Fields:
