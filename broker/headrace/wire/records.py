@@ -227,14 +227,29 @@ def validate(batch: Buffer, header: BatchHeader, *, keys_required: bool) -> Refu
 
 
 def recompress(
-    batch: Buffer, header: BatchHeader, codec: int, level: int | None = None
+    batch: Buffer,
+    header: BatchHeader,
+    codec: int,
+    level: int | None = None,
+    *,
+    max_message_bytes: int | None = None,
 ) -> bytearray | Refusal:
-    """The batch with its records in another codec, or why its own cannot be unpacked."""
+    """The batch with its records in another codec, or why it is refused.
+
+    CORRUPT_MESSAGE where its own codec cannot be unpacked, MESSAGE_TOO_LARGE where the new form
+    is above the topic's limit, as Kafka checks again after recompression.
+    """
     try:
         _, payload = unpack(batch)
     except CorruptRecords as fault:
         return Refusal(Code.CORRUPT_MESSAGE, str(fault))
-    return seal_batch(header, payload, codec, level)
+    made = seal_batch(header, payload, codec, level)
+    if max_message_bytes is not None and len(made) > max_message_bytes:
+        return Refusal(
+            Code.MESSAGE_TOO_LARGE,
+            f"a batch of {len(made)} bytes in the topic's codec; it takes {max_message_bytes}",
+        )
+    return made
 
 
 def _span(payload: bytes, start: int) -> Span | None:

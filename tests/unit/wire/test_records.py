@@ -128,6 +128,14 @@ def test_recompression_leaves_all_but_the_codec() -> None:
     assert again == made
 
 
+def test_a_batch_that_grows_above_the_limit_is_refused() -> None:
+    packed = build_batch([NewRecord(b"k", b"v" * 5000, 9)], codec=ZSTD)
+    header = read_batch_header(packed, 0)
+    refusal = recompress(packed, header, NONE, max_message_bytes=5000)
+    assert isinstance(refusal, Refusal) and refusal.code == Code.MESSAGE_TOO_LARGE
+    assert not isinstance(recompress(packed, header, NONE, max_message_bytes=6000), Refusal)
+
+
 def test_unpack_wants_one_whole_batch() -> None:
     made = build_batch([NewRecord(b"k", b"v", 9)])
     for wrong in (made[:-1], made + b"x", made[:30], b""):
