@@ -57,6 +57,8 @@ def run(cases: Mapping[str, Case], arena: Arena, deadline: float) -> list[Row]:
             found = case(arena)
         except Exception as error:
             traceback.print_exc()
+            for output in arena.outputs():
+                say(output)
             found = [Row(title=title, failure=f"{type(error).__name__}: {error}")]
             # What state the brokers are in is unknown: the next case gets new ones.
             arena.stop_sides()

@@ -129,6 +129,14 @@ class Arena:
             shutil.rmtree(side.broker.data_dir, ignore_errors=True)
         self._sides = None
 
+    def outputs(self) -> list[str]:
+        """The end of what each broker of this run has printed, to explain a failure."""
+        return [
+            f"{path.parent.name} printed at the end:\n{path.read_text(errors='replace')[-1500:]}"
+            for path in self.folder.glob("*/*.out")
+            if path.stat().st_size
+        ]
+
     def clear(self) -> None:
         """Before each round: no data of an earlier one on disk, in the cache or half written."""
         for side in self._sides or ():

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 Sample = Mapping[str, float]
 WARM_WITHIN = 0.10
-WARM_ROUNDS_MAX = 6
+WARM_ROUNDS_MAX = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
