@@ -67,7 +67,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of the words; for a LIST each item is, and none stands twice."""
+    """One of the words; for a LIST each item is."""
 
     words: tuple[str, ...]
 
@@ -75,8 +75,6 @@ class OneOf:
         items = value if isinstance(value, tuple) else (str(value),)
         if any(item not in self.words for item in items):
             return f"it must be one of: {', '.join(self.words)}"
-        if len(set(items)) < len(items):
-            return "it must not repeat an item"
         return None
 
     def __str__(self) -> str:

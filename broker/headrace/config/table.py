@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final
 
 from headrace.config.broker import BROKER_FIELDS, BrokerSettings
-from headrace.config.key import Key, SettingError, Value, unknown
+from headrace.config.key import Key, Kind, SettingError, Value, unknown
 from headrace.config.topic import LOG_FIELDS, LogSettings
 
 ALIASES: Final = {"data.dir": "log.dirs", "log.dir": "log.dirs", "broker.id": "node.id"}
@@ -81,6 +81,7 @@ def _as_broker_key(topic_key: Key, index: int) -> Key:
         default=default,
         update=broker.update,
         doc=f"Default of a topic's {topic_key.name}. {topic_key.doc}",
+        kind=Kind.INT if broker.unit > 1 else topic_key.kind,
         check=None if broker.unit > 1 else topic_key.check,
         broker=(),
     )

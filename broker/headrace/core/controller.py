@@ -235,11 +235,17 @@ def lead(partition: PartitionState, leader: int, isr: Replicas) -> PartitionStat
 
 
 def reassign(
-    image: ClusterImage, topic_name: str, index: int, replicas: Replicas | None
+    image: ClusterImage,
+    topic_name: str,
+    index: int,
+    replicas: Replicas | None,
+    *,
+    any_factor: bool = True,
 ) -> PartitionState | Refusal | None:
     """The partition with other replicas; None where nothing changes. `replicas` None cancels.
 
-    Only replicas that hold the data already can be chosen, until replication can move it.
+    `any_factor` allows another number of replicas. Only replicas that hold the data already can
+    be chosen, until replication can move it.
     """
     found = _partition(image, topic_name, index)
     if isinstance(found, Refusal):
@@ -251,6 +257,11 @@ def reassign(
     refusal = check_assignment(image, replicas, None)
     if refusal is not None:
         return refusal
+    if not any_factor and len(replicas) != len(found.replicas):
+        return Refusal(
+            Code.INVALID_REPLICATION_FACTOR,
+            f"The replication factor is changed from {len(found.replicas)} to {len(replicas)}",
+        )
     if replicas == found.replicas:
         return None
     if not set(replicas) <= set(found.isr):

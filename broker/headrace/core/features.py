@@ -37,6 +37,8 @@ def refuse(current: Mapping[str, int], update: FeatureUpdate) -> Refusal | None:
         return _refusal(name, level, "A feature level is never negative")
     if level > 0 and name not in SUPPORTED:
         return _refusal(name, level, "This broker does not have the feature")
+    if level == 0 and name not in current:
+        return _refusal(name, level, "The feature is not finalized")
     low, high = SUPPORTED.get(name, (0, 0))
     if level > 0 and not low <= level <= high:
         return _refusal(name, level, f"This broker speaks the levels {low} to {high}")

@@ -41,11 +41,8 @@ def altered(
     current: Mapping[str, str],
     changes: Sequence[Change],
     keys: Mapping[str, Key],
-    *,
-    onto_default: bool,
 ) -> dict[str, str] | Refusal:
-    """`current` after the changes. An APPEND where nothing is set starts from the key's default
-    for brokers (`onto_default`) and from nothing for topics, as Kafka does it."""
+    """`current` after the changes. An APPEND where nothing is set starts from the default."""
     result = dict(current)
     for change in changes:
         value, name = change.value, change.name
@@ -61,8 +58,8 @@ def altered(
                     f"Can't {'APPEND' if change.operation == APPEND else 'SUBTRACT'} to key "
                     f"{name} because its type is not LIST.",
                 )
-            default = (text_of(key.default) or "") if onto_default else ""
-            items = [item for item in result.get(name, default).split(",") if item]
+            before = result.get(name, text_of(key.default) or "")
+            items = [item for item in before.split(",") if item]
             given = value.split(",")
             if change.operation == APPEND:
                 items += [item for item in dict.fromkeys(given) if item not in items]

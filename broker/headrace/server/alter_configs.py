@@ -52,9 +52,7 @@ async def alter_resource(
     """Change one topic's or the brokers' dynamic settings; `replace` drops what is not named."""
 
     def decision(before: Mapping[str, str]) -> Mapping[str, str] | Refusal:
-        return altered(
-            {} if replace else before, changes, keys_of(kind), onto_default=kind != TOPIC
-        )
+        return altered({} if replace else before, changes, keys_of(kind))
 
     refusal = check_changes(changes)
     if refusal is not None:

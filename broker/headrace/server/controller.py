@@ -171,14 +171,18 @@ class Controller:
             )
 
     async def reassign(
-        self, topic_name: str, index: int, replicas: tuple[int, ...] | None
+        self,
+        topic_name: str,
+        index: int,
+        replicas: tuple[int, ...] | None,
+        *,
+        any_factor: bool = True,
     ) -> Refusal | None:
         """Give a partition other replicas, or cancel that with None."""
         async with self._turn:
             image = self._metadata.image
-            return await self._set_partition(
-                topic_name, index, decide.reassign(image, topic_name, index, replicas)
-            )
+            decided = decide.reassign(image, topic_name, index, replicas, any_factor=any_factor)
+            return await self._set_partition(topic_name, index, decided)
 
     async def _set_partition(
         self, topic_name: str, index: int, decided: PartitionState | Refusal | None

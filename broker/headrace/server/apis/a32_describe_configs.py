@@ -22,7 +22,6 @@ from headrace.core.controller import check_topic_name
 from headrace.core.resources import BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, check_node
 from headrace.server import logs
 from headrace.server.dispatch import Fields, RequestContext
-from headrace.server.outcome import outcome
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -58,7 +57,8 @@ def _result(resource: Any, found: list[Fields] | Refusal) -> Fields:
     keys = resource.configuration_keys
     refusal, entries = (found, []) if isinstance(found, Refusal) else (None, found)
     return {
-        **outcome(refusal),
+        "error_code": Code.NONE if refusal is None else refusal.code,
+        "error_message": "" if refusal is None else refusal.message,
         "resource_type": resource.resource_type,
         "resource_name": resource.resource_name,
         "configs": [entry for entry in entries if not keys or entry["name"] in keys],

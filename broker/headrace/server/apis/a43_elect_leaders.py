@@ -23,7 +23,19 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     else:
         asked = [(topic.topic, topic.partitions) for topic in request.topic_partitions]
     if election not in (PREFERRED, UNCLEAN):
-        return {"error_code": Code.INVALID_REQUEST, "replica_election_results": []}
+        unknown = Refusal(Code.INVALID_REQUEST, f"Unknown election type {election}")
+        return {
+            "error_code": unknown.code,
+            "replica_election_results": []
+            if every
+            else [
+                {
+                    "topic": name,
+                    "partition_result": [{"partition_id": i, **outcome(unknown)} for i in indexes],
+                }
+                for name, indexes in asked
+            ],
+        }
     results = []
     for name, indexes in asked:
         partitions = []

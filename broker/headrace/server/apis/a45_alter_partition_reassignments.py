@@ -7,7 +7,6 @@ Skipped: AlterPartitionReassignments moves nothing: one broker holds everything 
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.base.errors import Code, Refusal
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.outcome import outcome
 
@@ -23,11 +22,9 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         partitions = []
         for item in topic.partitions:
             replicas = None if item.replicas is None else tuple(item.replicas)
-            refusal = _refuse(broker, topic.name, item.partition_index, replicas, may_change)
-            if refusal is None:
-                refusal = await broker.controller.reassign(
-                    topic.name, item.partition_index, replicas
-                )
+            refusal = await broker.controller.reassign(
+                topic.name, item.partition_index, replicas, any_factor=may_change
+            )
             partitions.append({"partition_index": item.partition_index, **outcome(refusal)})
         responses.append({"name": topic.name, "partitions": partitions})
     return {
@@ -35,18 +32,3 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         **outcome(None),
         "responses": responses,
     }
-
-
-def _refuse(
-    broker: "Broker", name: str, index: int, replicas: tuple[int, ...] | None, may_change: bool
-) -> Refusal | None:
-    topic = broker.metadata.image.topics.get(name)
-    if may_change or replicas is None or topic is None or not 0 <= index < len(topic.partitions):
-        return None
-    have = len(topic.partitions[index].replicas)
-    if have == len(replicas):
-        return None
-    return Refusal(
-        Code.INVALID_REPLICATION_FACTOR,
-        f"The replication factor is changed from {have} to {len(replicas)}",
-    )

@@ -23,8 +23,10 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Leader, epoch and how far each broker is."""
     image = broker.metadata.image
     now_ms = broker.clock.wall_ms()
+    asked = [(t.topic_name, p.partition_index) for t in request.topics for p in t.partitions]
     return {
-        **outcome(None),
+        "error_code": Code.NONE,
+        "error_message": "",
         "topics": [
             {
                 "topic_name": topic.topic_name,
@@ -43,6 +45,7 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
                 ],
             }
             for _, state in sorted(image.brokers.items())
+            if asked == [(_TOPIC, 0)]
         ],
     }
 
@@ -55,16 +58,17 @@ def _partition(image: ClusterImage, now_ms: int, topic: str, index: int) -> Fiel
         return {
             "partition_index": index,
             **outcome(refusal),
-            "leader_id": -1,
-            "leader_epoch": -1,
-            "high_watermark": -1,
+            "leader_id": 0,
+            "leader_epoch": 0,
+            "high_watermark": 0,
             "current_voters": [],
             "observers": [],
         }
     observers = [b for b in sorted(image.brokers) if b != image.controller_id]
     return {
         "partition_index": index,
-        **outcome(None),
+        "error_code": Code.NONE,
+        "error_message": "",
         "leader_id": image.controller_id,
         "leader_epoch": min(image.controller_epoch, 2**31 - 1),
         "high_watermark": image.revision,

@@ -6,7 +6,6 @@ Skipped: UpdateFeatures knows Headrace's own feature headrace.format and none of
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.base.errors import Code, Refusal
 from headrace.core.features import SAFE_DOWNGRADE, UPGRADE, FeatureUpdate
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.outcome import outcome
@@ -27,18 +26,13 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         )
         for update in request.feature_updates
     ]
-    names = [update.name for update in updates]
-    if len(set(names)) < len(names):
-        refusal: Refusal | None = Refusal(
-            Code.INVALID_REQUEST, "A feature stands in the request more than once."
-        )
-    else:
-        refusal = await broker.controller.update_features(
-            updates, validate_only=getattr(request, "validate_only", False)
-        )
+    last = {update.name: update for update in updates}
+    refusal = await broker.controller.update_features(
+        list(last.values()), validate_only=getattr(request, "validate_only", False)
+    )
     fields: dict[str, Any] = {**outcome(refusal)}
     if context.api_version < _ONE_ANSWER_FOR_ALL:
-        fields["results"] = [] if refusal else [{"feature": n, **outcome(None)} for n in names]
+        fields["results"] = [] if refusal else [{"feature": name, **outcome(None)} for name in last]
     return fields
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from headrace.base.errors import Code
 from headrace.base.image import ClusterImage, PartitionState
-from headrace.core.authorized import TOPIC_OPERATIONS
+from headrace.core.authorized import NOT_ASKED, TOPIC_OPERATIONS
 from headrace.core.controller import check_topic_name
 from headrace.server.dispatch import Fields, RequestContext
 
@@ -65,7 +65,12 @@ def _page(topics: list[Fields], name: str, index: int) -> Fields:
 
 def _refused(request: Any) -> Fields:
     topics = [
-        {**_absent(topic.name), "error_code": Code.INVALID_REQUEST} for topic in request.topics
+        {
+            **_absent(topic.name),
+            "error_code": Code.INVALID_REQUEST,
+            "topic_authorized_operations": NOT_ASKED,
+        }
+        for topic in request.topics
     ]
     return {"topics": topics, "next_cursor": None}
 
