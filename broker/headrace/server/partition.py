@@ -165,7 +165,7 @@ class Partition:
             batch = frame[start:end]
             append_time_ms = NO_TIMESTAMP
         else:
-            made = self._policy.apply(frame[start:end], header, base_offset, now_ms)
+            made = self._policy.apply(frame[start:end], header, now_ms)
             if isinstance(made, Refusal):
                 return made
             batch = memoryview(made)

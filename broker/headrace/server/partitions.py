@@ -187,7 +187,10 @@ class Partitions:
             except DiskFault as fault:
                 self._flusher.fault(f"{partition.name}: {fault}")
                 continue
-            delay_s = partition.log.settings.file_delete_delay_ms / 1000
+            # A full disk does not wait: a reader's open file stays readable without its name.
+            delay_s = (
+                0 if self._flusher.full else partition.log.settings.file_delete_delay_ms / 1000
+            )
             self._loop.call_later(delay_s, self._data_dir.remove_retired, path)
 
     def checkpoint(self) -> None:

@@ -15,12 +15,13 @@ from headrace.wire.compression import CODECS
 class RecordPolicy:
     """Immutable; made anew when the topic's settings change."""
 
-    __slots__ = ("_append_time", "_codec", "_keyed", "_validates")
+    __slots__ = ("_append_time", "_codec", "_keyed", "_max_message_bytes", "_validates")
 
     def __init__(self, settings: LogSettings) -> None:
         self._append_time = settings.message_timestamp_type == "LogAppendTime"
         self._keyed = "compact" in settings.cleanup_policy
         self._validates = self._keyed or settings.record_validation == "full"
+        self._max_message_bytes = settings.max_message_bytes
         wanted = settings.compression_type
         self._codec = None if wanted == "producer" else CODECS[wanted]
 
@@ -33,7 +34,7 @@ class RecordPolicy:
         return None
 
     def apply(
-        self, batch: memoryview, header: BatchHeader, base_offset: int, now_ms: int
+        self, batch: memoryview, header: BatchHeader, now_ms: int
     ) -> bytes | bytearray | memoryview | Refusal:
         """The batch to store, or why it is refused (INVALID_RECORD, CORRUPT_MESSAGE)."""
         if self._validates:
@@ -42,7 +43,9 @@ class RecordPolicy:
                 return refusal
         made: bytes | bytearray | memoryview = batch
         if self._codec is not None and header.attributes & CODEC_MASK != self._codec:
-            recompressed = records.recompress(batch, header, self._codec)
+            recompressed = records.recompress(
+                batch, header, self._codec, max_message_bytes=self._max_message_bytes
+            )
             if isinstance(recompressed, Refusal):
                 return recompressed
             made = recompressed

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from headrace.base.errors import Code, Refusal
 from headrace.server.connection import Answer, Connection, Outcome
 from headrace.wire import produce
+from headrace.wire.batch import CODEC_MASK
 from headrace.wire.framing import ProtocolError, RequestHeader
 from headrace.wire.primitive import Topic
 from headrace.wire.produce import Produced
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from headrace.server.partition import Partition
 
 _FIRST_SERVED = 3
+_ZSTD_FROM = 7
+_ZSTD = 4
+_CODEC_BYTE = 22
+"""The low byte of the attributes in a batch's header."""
 _ALL = -1
 
 Produceds = list[tuple[Topic, list[Produced]]]
@@ -40,17 +45,21 @@ def handle_frame(
     find, now_ms = broker.partitions.find, broker.clock.wall_ms()
     answers: Produceds = []
     waiting: list[tuple[Partition, int]] = []
-    failed = acks not in (-1, 0, 1)
+    refuses_acks = acks not in (-1, 0, 1)
     for topic, items in request.topics:
         produceds = []
         for index, start, end in items:
             partition = find((topic, index))
-            if failed:
+            if refuses_acks:
                 produceds.append(_refused(index, Refusal(Code.INVALID_REQUIRED_ACKS, "")))
                 continue
             if partition is None:
                 failed_code = broker.partitions.why_not_found((topic, index))
                 produceds.append(_refused(index, Refusal(failed_code, "")))
+                continue
+            if version < _ZSTD_FROM and _is_zstd(frame, start, end):
+                why = Refusal(Code.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7")
+                produceds.append(_refused(index, why, partition))
                 continue
             made = partition.append(frame, start, end, acks, now_ms)
             if isinstance(made, Refusal):
@@ -73,6 +82,10 @@ def handle_frame(
     if waiting:
         return _Waiting(broker, connection, header, request.timeout_ms, answers, waiting).answer
     return produce.write_produce(version, header.correlation_id, answers)
+
+
+def _is_zstd(frame: memoryview, start: int, end: int) -> bool:
+    return end - start > _CODEC_BYTE and frame[start + _CODEC_BYTE] & CODEC_MASK == _ZSTD
 
 
 def _refused(index: int, why: Refusal, partition: "Partition | None" = None) -> Produced:
