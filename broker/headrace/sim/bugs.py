@@ -1,0 +1,89 @@
+"""Bugs to plant: each checker is first shown to catch what it is there for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import Any
+
+from headrace.sim.disk import SimDisk
+from headrace.storage import opening
+from headrace.storage.names import CLEANED
+from headrace.storage.recovery import Scan
+from headrace.storage.segment import Segment
+from headrace.storage.snapshots import Snapshots
+
+
+class Planted(Enum):
+    """What is wrong with the storage code in a run."""
+
+    MISSING_DIRECTORY_SYNC = auto()
+    """New segments and replaced checkpoints have names that a power cut takes away."""
+    MISSING_SYNC = auto()
+    """fdatasync is not called."""
+    EARLY_ACKNOWLEDGEMENT = auto()
+    """durability=ack answers before the sync."""
+    EARLY_RECOVERY_POINT = auto()
+    """The checkpoint says that everything appended is durable."""
+    FORGOTTEN_DELETION = auto()
+    """DeleteRecords answers before the log start is checkpointed."""
+    CLEAN_MARKER_LEFT = auto()
+    """The clean-shutdown marker is still there while the broker runs."""
+    STALE_INDEX_TRUSTED = auto()
+    """Recovery believes index entries above the recovery point."""
+    FUTURE_SNAPSHOT = auto()
+    """Recovery restores the newest producer snapshot, even one above the log's end."""
+    UNSYNCED_SWAP = auto()
+    """A cleaned segment replaces others before it is durable."""
+
+
+@contextmanager
+def planted(bug: Planted | None) -> Iterator[None]:
+    """Plant those that are in the code of recovery; the others the workload or disk does."""
+    if bug is Planted.STALE_INDEX_TRUSTED:
+        with _replaced(opening, "_trusted", _trust_everything):
+            yield
+    elif bug is Planted.FUTURE_SNAPSHOT:
+        restore = Snapshots.restore
+
+        def newest(self: Snapshots, ledger: Any, at_most: int, **more: Any) -> int | None:
+            return restore(self, ledger, 1 << 62, **more)
+
+        with (
+            _replaced(Snapshots, "restore", newest),
+            _replaced(Snapshots, "remove_from", lambda self, offset: None),
+        ):
+            yield
+    else:
+        yield
+
+
+def plant_on_disk(disk: SimDisk, bug: Planted | None) -> None:
+    """Plant the missing syncs."""
+    if bug is Planted.MISSING_DIRECTORY_SYNC:
+        disk.ignores = lambda kind, path: kind == "sync_dir" and path.endswith("-0")
+    elif bug is Planted.MISSING_SYNC:
+        disk.ignores = lambda kind, path: kind == "sync" and path.endswith(".log")
+    elif bug is Planted.UNSYNCED_SWAP:
+        disk.ignores = lambda kind, path: kind == "sync" and path.endswith(CLEANED)
+
+
+def _trust_everything(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:
+    index = segment.index
+    index.load()
+    segment.time_index.load()
+    segment.take_max_timestamp()
+    segment.loaded = True
+    if not index.entries:
+        return Scan(0, segment.base_offset)
+    offset, position = index.entry(index.entries - 1)
+    return Scan(min(position, segment.size), segment.base_offset + offset)
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
