@@ -19,6 +19,7 @@ from headrace.storage.checkpoint import (
 )
 from headrace.storage.disk import Disk, Lock
 from headrace.storage.names import PARTITION_METADATA, partition_of
+from headrace.storage.open_segments import OpenSegments
 
 FORMAT_VERSION: Final = 1
 _FORMAT: Final = "headrace.format"
@@ -40,16 +41,19 @@ class DataDir:
 
     `cluster_id` is None until the directory is claimed. `was_clean`: the last process closed
     every log; `clean_broker_epoch` is what it noted then, -1 where that is not known.
+    `open_segments` is the bound on descriptors that every log in here shares.
     """
 
     __slots__ = ("_lock", "_log_starts", "_meta", "_recovery_points", "clean_broker_epoch",
-                 "cluster_id", "directory_id", "disk", "node_id", "path", "was_clean")  # fmt: skip
+                 "cluster_id", "directory_id", "disk", "node_id", "open_segments", "path",
+                 "was_clean")  # fmt: skip
 
     def __init__(self, disk: Disk, path: str, node_id: int, lock: Lock) -> None:
         """For `open`."""
         self.disk = disk
         self.path = path
         self.node_id = node_id
+        self.open_segments = OpenSegments()
         self._lock = lock
         self.cluster_id: str | None = None
         self.directory_id = ""

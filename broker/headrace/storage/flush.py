@@ -1,7 +1,10 @@
 """Making what a log held at one moment survive a power cut, off the event loop."""
 
-from headrace.storage.disk import Disk, File
+from collections.abc import Sequence
+
+from headrace.storage.disk import Disk, DiskFull, File
 from headrace.storage.names import LEADER_EPOCHS
+from headrace.storage.segment import Segment
 
 
 class Flush:
@@ -22,8 +25,8 @@ class Flush:
         files: list[File],
         *,
         offset: int,
-        unsynced: int,
-        unfinished: int,
+        unsynced: Sequence[Segment],
+        unfinished: Sequence[Segment | File],
         generation: int,
         names_new: bool,
         checkpoint: bool,
@@ -41,15 +44,25 @@ class Flush:
         self.epochs = epochs
 
     def run(self) -> None:
-        """Sync. Blocks; safe in a thread beside appends. Raises DiskFault, DiskFull."""
+        """Sync. Blocks; safe in a thread beside appends. Raises DiskFault.
+
+        Where there is no room for the epochs, `checkpoint` is taken back.
+        """
         for file in self._files:
             file.sync()
         try:
             if self.epochs is not None:
-                self._disk.write_atomically(f"{self._folder}/{LEADER_EPOCHS}", [self.epochs])
+                self._write_epochs(self.epochs)
             elif self.names_new:
                 self._disk.sync_dir(self._folder)
         except FileNotFoundError:
             # The partition was deleted meanwhile and its folder renamed: nothing is left to do.
             if self._disk.exists(self._folder):
                 raise
+
+    def _write_epochs(self, epochs: bytes) -> None:
+        try:
+            self._disk.write_atomically(f"{self._folder}/{LEADER_EPOCHS}", [epochs])
+        except DiskFull:
+            self.checkpoint = False
+            self._disk.sync_dir(self._folder)

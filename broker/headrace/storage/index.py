@@ -72,11 +72,12 @@ class OffsetIndex:
             self.spill_if_room()
 
     def spill_if_room(self) -> None:
-        """Write what waits; on a full disk it goes on waiting."""
+        """Write what waits and let the file go; on a full disk it goes on waiting."""
         try:
             self.spill()
         except DiskFull:
             pass
+        self.let_go()
 
     def spill(self) -> File:
         """Write what waits and return the file. Raises DiskFull."""
@@ -208,11 +209,12 @@ class TimeIndex:
             self.spill_if_room()
 
     def spill_if_room(self) -> None:
-        """Write what waits; on a full disk it goes on waiting."""
+        """Write what waits and let the file go; on a full disk it goes on waiting."""
         try:
             self.spill()
         except DiskFull:
             pass
+        self.let_go()
 
     def spill(self) -> File:
         """Write what waits and return the file. Raises DiskFull."""

@@ -63,12 +63,12 @@ class Log:
     recovery_point <= durable_offset <= log_end_offset.
     """
 
-    __slots__ = ("_file", "_generation", "_leader_epoch", "_places", "_roll_above_bytes",
-                 "_roll_above_ms", "_roll_above_offset", "_roll_above_timestamp", "_rolled_bytes",
-                 "_settings", "_unfinished", "_unsynced", "active", "disk", "durable_offset",
-                 "epochs", "ledger", "log_end_offset", "log_start_offset", "names_new",
-                 "open_segments", "path", "recovered", "recovery_point", "segments",
-                 "snapshots")  # fmt: skip
+    __slots__ = ("_closing", "_file", "_generation", "_leader_epoch", "_places",
+                 "_roll_above_bytes", "_roll_above_ms", "_roll_above_offset",
+                 "_roll_above_timestamp", "_rolled_bytes", "_settings", "_unfinished",
+                 "_unsynced", "active", "disk", "durable_offset", "epochs", "ledger",
+                 "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
+                 "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Log:
         self._unsynced: list[Segment] = []  # rolled, their batches not known to be durable
         self._unfinished: list[Segment | File] = []  # the same of indexes, and of snapshots
         self._generation = 0
+        self._closing = False
         self._places: dict[int, tuple[Segment, int, int]] = {}
         self._leader_epoch = -1
         self._rolled_bytes = 0
@@ -418,7 +419,7 @@ class Log:
         if self.log_end_offset not in self._places and self._file.size:
             self._places[self.log_end_offset] = (self.active, self._file.size, -1)
         flush = Flush(self.disk, self.path, files, offset=self.log_end_offset,
-                      unsynced=len(unsynced), unfinished=len(unfinished),
+                      unsynced=tuple(unsynced), unfinished=tuple(unfinished),
                       generation=self._generation, names_new=self.names_new,
                       checkpoint=checkpoint, epochs=epochs)  # fmt: skip
         self.names_new = False
@@ -426,14 +427,23 @@ class Log:
             self.epochs.dirty = False
         return flush
 
+    def begin_close(self) -> Flush:
+        """A flush after which `close` has nothing left to sync: a broker runs those of all its
+        logs in many threads at once, and the file system's journal commits them together."""
+        self.active.add_time_entry()
+        self._closing = True
+        return self.begin_flush()
+
     def flushed(self, flush: Flush) -> None:
         """`flush` has run without a fault."""
         if flush.generation != self._generation:
             return  # truncated since: what it made durable may be gone
         self.durable_offset = max(self.durable_offset, flush.offset)
-        del self._unsynced[: flush.unsynced]
-        if flush.checkpoint:
-            del self._unfinished[: flush.unfinished]
+        self._unsynced = [i for i in self._unsynced if i not in flush.unsynced]
+        if not flush.checkpoint:
+            self.epochs.dirty |= flush.epochs is not None
+        else:
+            self._unfinished = [i for i in self._unfinished if i not in flush.unfinished]
             self.recovery_point = max(self.recovery_point, flush.offset)
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=2)
 
@@ -443,6 +453,7 @@ class Log:
         The caller writes the lower recovery point to its checkpoint before it appends again.
         """
         self._generation += 1
+        self.epochs.dirty = True
         self.log_end_offset = offset
         self.durable_offset = min(self.durable_offset, offset)
         self.recovery_point = min(self.recovery_point, offset)
@@ -483,15 +494,18 @@ class Log:
     def close(self, *, clean: bool = True) -> None:
         """Close the files; `clean` first makes everything durable, as Kafka's shutdown does.
 
-        A Flush that still runs, and a slice that is being sent, keep their files until they
-        are done. Raises DiskFault.
+        Nothing is synced where `begin_close` was flushed and nothing came after. A Flush that
+        still runs, and a slice that is being sent, keep their files until they are done. Raises
+        DiskFault, and DiskFull once it is closed where not all could be written: the batches
+        are durable, but the shutdown is not a clean one.
         """
+        complete = True
         if clean:
-            self.active.add_time_entry()
-            self.epochs.dirty = True
-            flush = self.begin_flush()
-            flush.run()
-            self.flushed(flush)
+            if not self._closing or self.recovery_point < self.log_end_offset:
+                flush = self.begin_close()
+                flush.run()
+                self.flushed(flush)
+            complete = self.recovery_point == self.log_end_offset and not self.epochs.dirty
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=1)
         for segment in self.segments:
             self.open_segments.forget(segment)
@@ -501,6 +515,8 @@ class Log:
         self._unfinished.clear()
         self._places.clear()
         del self._file  # the last reference closes the descriptor
+        if not complete:
+            raise DiskFull(f"no room to close {self.path} well: the next start recovers it")
 
 
 def _base_of(segment: Segment) -> int:

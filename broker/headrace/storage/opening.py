@@ -86,6 +86,7 @@ def complete(
     if end is not None:
         if found.epochs is None:
             _epochs_from_batches(log, end)
+            log.epochs.dirty = True
         log.log_end_offset = log.recovery_point = log.durable_offset = end
         log.names_new = False
         reload_ledger(log, end)
@@ -99,6 +100,7 @@ def complete(
     if log.log_start_offset > log.log_end_offset:
         log.restart_at(log.log_start_offset)
     log.epochs.truncate_from_start(log.log_start_offset)
+    log.active.let_go()
 
 
 def settle(segment: Segment, interval_bytes: int) -> int | None:
