@@ -27,11 +27,3 @@ class Moment(click.ParamType[int]):
                 ctx,
             )
         return int(moment.timestamp() * 1000)
-
-
-def moment_text(timestamp_ms: int) -> str:
-    """A timestamp for people, in local time; none is a dash."""
-    if timestamp_ms < 0:
-        return "-"
-    moment = datetime.fromtimestamp(timestamp_ms / 1000).astimezone()
-    return moment.isoformat(sep=" ", timespec="milliseconds")

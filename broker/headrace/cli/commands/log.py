@@ -1,0 +1,133 @@
+"""`headrace log`."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.cli.fault import Failure
+from headrace.cli.output import Output, output_option, write
+from headrace.cli.segment_dump import (
+    batch_fields,
+    dump_segment,
+    is_offsets_topic,
+    segment_files,
+)
+
+
+@click.group(name="log")
+def command() -> None:
+    """Look into a broker's files, without a broker."""
+
+
+@command.command(
+    epilog="""\b
+Example:
+  headrace log dump headrace-data/raw-0
+  headrace log dump headrace-data/raw-0/00000000000000000000.log --records
+
+Every batch is checked; exit code 1 if one is damaged. Records of __consumer_offsets are shown in
+words.
+"""
+)
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--records", is_flag=True, help="Show each record, not only batches.")
+@output_option
+def dump(path: Path, records: bool, output: Output) -> None:
+    """Show the batches of a segment file, or of a partition's folder."""
+    files = segment_files(path)
+    if not files:
+        raise Failure(
+            f"{path} holds no segment: it is neither a .log file nor a partition's folder"
+        )
+    sink = _JsonSink() if output.as_json else _TextSink()
+    faults = 0
+    for file in files:
+        sink.begin(file)
+        decode = is_offsets_topic(file.absolute())
+        for item in dump_segment(file):
+            if isinstance(item, str):
+                sink.end_of_file(item)
+                faults += not item.startswith("zeros")
+                continue
+            fields = batch_fields(item, deep=records, decode=decode)
+            faults += fields["fault"] is not None
+            sink.batch(fields)
+        sink.end()
+    sink.close(faults)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
+class _TextSink:
+    """Lines as they come: a segment has more batches than a table should wait for."""
+
+    def begin(self, file: Path) -> None:
+        write(f"{file}\n")
+        write(
+            f"{'POSITION':>10}  {'FIRST':>10}  {'LAST':>10}  {'RECORDS':>7}  {'BYTES':>8}"
+            f"  {'CODEC':<12}  {'EPOCH':>5}  {'PRODUCER':>8}  {'SEQUENCE':>8}  NEWEST\n"
+        )
+
+    def batch(self, fields: dict[str, Any]) -> None:
+        marks = [*fields["flags"], *([f"DAMAGED: {fields['fault']}"] if fields["fault"] else [])]
+        write(
+            f"{fields['position']:>10}  {fields['base_offset']:>10}  {fields['last_offset']:>10}"
+            f"  {fields['records']:>7}  {fields['size_bytes']:>8}  {fields['codec']:<12}"
+            f"  {fields['leader_epoch']:>5}  {_or_dash(fields['producer_id']):>8}"
+            f"  {_or_dash(fields['base_sequence']):>8}  {_moment(fields['max_timestamp'])}"
+            f"{''.join('  ' + mark for mark in marks)}\n"
+        )
+        for record in fields.get("content", ()):
+            headers = "".join(f"  {name}={value}" for name, value in record["headers"])
+            key = "" if record["key"] is None else f"{record['key']}: "
+            value = "(none)" if record["value"] is None else record["value"]
+            write(f"{'':>10}  {record['offset']:>10}  {key}{value}{headers}\n")
+
+    def end_of_file(self, sentence: str) -> None:
+        write(f"{sentence}\n")
+
+    def end(self) -> None:
+        write("\n")
+
+    def close(self, faults: int) -> None:
+        write(f"{faults} damaged\n" if faults else "no damage found\n")
+
+
+class _JsonSink:
+    """One object, written piece by piece: a partition's batches need not fit in memory."""
+
+    def __init__(self) -> None:
+        self._before_segment = '{"segments": ['
+        self._before_batch = ""
+        self._end: str | None = None
+
+    def begin(self, file: Path) -> None:
+        write(f'{self._before_segment}{{"file": {json.dumps(str(file))}, "batches": [')
+        self._before_segment, self._before_batch, self._end = ", ", "", None
+
+    def batch(self, fields: dict[str, Any]) -> None:
+        write(self._before_batch + json.dumps(fields, ensure_ascii=False))
+        self._before_batch = ", "
+
+    def end_of_file(self, sentence: str) -> None:
+        self._end = sentence
+
+    def end(self) -> None:
+        write(f'], "end": {json.dumps(self._end)}}}')
+
+    def close(self, faults: int) -> None:
+        write(f'], "faults": {faults}}}\n')
+
+
+def _or_dash(number: int) -> str:
+    return "-" if number < 0 else str(number)
+
+
+def _moment(timestamp_ms: int) -> str:
+    if timestamp_ms < 0:
+        return "-"
+    moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,200 @@
+"""`headrace topic`."""
+
+from typing import Any
+
+import click
+
+from headrace.cli.fault import Failure
+from headrace.cli.output import Output, Table, size_text
+from headrace.cli.session import confirm, connected, parse_pairs, yes_option
+from headrace.client import admin
+from headrace.client.cluster import Cluster
+from headrace.client.errors import ClientError
+from headrace.client.metadata import Topic
+from headrace.client.offsets import EARLIEST, LATEST, TopicPartition, list_offsets
+
+_SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A topic setting.")
+
+
+@click.group(name="topic")
+def command() -> None:
+    """Create, list, describe, alter and delete topics."""
+
+
+@command.command(
+    epilog="\b\nExample:\n  headrace topic create events --partitions 4 --set retention.ms=86400000"
+)
+@click.argument("name")
+@click.option("--partitions", type=click.IntRange(1), help="Partitions [the broker's setting].")
+@click.option("--replicas", type=click.IntRange(1), help="Replicas [the broker's setting].")
+@_SET
+@connected
+async def create(
+    cluster: Cluster,
+    output: Output,
+    name: str,
+    partitions: int | None,
+    replicas: int | None,
+    sets: tuple[str, ...],
+) -> None:
+    """Create a topic."""
+    topic_id = await admin.create_topic(
+        cluster,
+        name,
+        partitions=partitions or admin.BROKER_DEFAULT,
+        replication_factor=replicas or admin.BROKER_DEFAULT,
+        settings=parse_pairs(sets, "--set"),
+    )
+    count = len((await cluster.topic(name, create=True)).partitions)
+    fields = {"topic": name, "topic_id": topic_id and str(topic_id), "partitions": count}
+    output.result(fields, f"Created {name} with {count} partition{'s' * (count != 1)}.")
+
+
+@command.command(name="list", epilog="\b\nExample:\n  headrace topic list -o json")
+@click.option("--internal", is_flag=True, help="Show internal topics, too.")
+@connected
+async def list_topics(cluster: Cluster, output: Output, internal: bool) -> None:
+    """List the topics."""
+    topics = [t for t in await admin.list_topics(cluster) if internal or not t.internal]
+    fields = {
+        "topics": [
+            {
+                "name": t.name,
+                "topic_id": str(t.topic_id),
+                "partitions": len(t.partitions),
+                "replicas": _replicas(t),
+                "internal": t.internal,
+            }
+            for t in topics
+        ]
+    }
+    rows = [(t.name, len(t.partitions), _replicas(t)) for t in topics]
+    empty = "There are no topics yet: `headrace topic create NAME` makes one."
+    output.result(
+        fields, Table(columns=["TOPIC", "PARTITIONS", "REPLICAS"], rows=rows, empty=empty)
+    )
+
+
+@command.command(epilog="\b\nExample:\n  headrace topic describe events")
+@click.argument("name")
+@connected
+async def describe(cluster: Cluster, output: Output, name: str) -> None:
+    """Show a topic's partitions, and the settings that are not the default."""
+    topic = await cluster.topic(name)
+    partitions: list[TopicPartition] = [(name, p.index) for p in topic.partitions]
+    firsts = await list_offsets(cluster, dict.fromkeys(partitions, EARLIEST))
+    ends = await list_offsets(cluster, dict.fromkeys(partitions, LATEST))
+    sizes = await _sizes(cluster, topic)
+    settings = [s for s in await admin.describe_settings(cluster, "topic", name) if _is_own(s)]
+    fields = {
+        "name": name,
+        "topic_id": str(topic.topic_id),
+        "internal": topic.internal,
+        "partitions": [
+            {
+                "partition": p.index,
+                "leader": p.leader,
+                "leader_epoch": p.leader_epoch,
+                "replicas": list(p.replicas),
+                "isr": list(p.isr),
+                "log_start_offset": firsts[name, p.index],
+                "log_end_offset": ends[name, p.index],
+                "size_bytes": sizes.get((name, p.index)),
+            }
+            for p in topic.partitions
+        ],
+        "settings": {s.name: s.value for s in settings},
+    }
+    rows = [
+        (
+            p.index,
+            p.leader,
+            _ids(p.replicas),
+            _ids(p.isr),
+            firsts[name, p.index],
+            ends[name, p.index],
+            size_text(sizes[name, p.index]) if (name, p.index) in sizes else None,
+        )
+        for p in topic.partitions
+    ]
+    columns = ["PARTITION", "LEADER", "REPLICAS", "ISR", "START", "END", "SIZE"]
+    shown: list[Table | str] = [
+        f"{name}  {topic.topic_id}",
+        Table(columns=columns, rows=rows),
+    ]
+    if settings:
+        own = [(s.name, s.value, s.source) for s in settings]
+        shown += ["", Table(columns=["SETTING", "VALUE", "SET FOR"], rows=own)]
+    output.result(fields, *shown)
+
+
+@command.command(
+    epilog="\b\nExample:\n  headrace topic alter events --partitions 8 --set retention.ms=3600000"
+)
+@click.argument("name")
+@click.option("--partitions", type=click.IntRange(1), help="Grow to so many partitions.")
+@_SET
+@click.option("--unset", multiple=True, metavar="KEY", help="Return a setting to its default.")
+@connected
+async def alter(
+    cluster: Cluster,
+    output: Output,
+    name: str,
+    partitions: int | None,
+    sets: tuple[str, ...],
+    unset: tuple[str, ...],
+) -> None:
+    """Grow a topic, or change its settings."""
+    set_to = parse_pairs(sets, "--set")
+    if not (partitions or set_to or unset):
+        raise click.UsageError("Nothing to change: give --partitions, --set or --unset.")
+    done: dict[str, Any] = {"topic": name}
+    if set_to or unset:
+        await admin.alter_settings(cluster, "topic", name, set_to=set_to, unset=unset)
+        done |= {"set": set_to, "unset": list(unset)}
+    if partitions:
+        await admin.create_partitions(cluster, name, partitions)
+        done["partitions"] = partitions
+    output.result(done, f"Changed {name}.")
+
+
+@command.command(epilog="\b\nExample:\n  headrace topic delete events --yes")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@yes_option
+@connected
+async def delete(cluster: Cluster, output: Output, names: tuple[str, ...], yes: bool) -> None:
+    """Delete topics and their records."""
+    confirm(f"Delete {', '.join(names)} and all records in them?", yes=yes)
+    deleted: list[str] = []
+    failed: dict[str, str] = {}
+    for name in names:
+        try:
+            await admin.delete_topic(cluster, name)
+            deleted.append(name)
+        except ClientError as error:
+            if len(names) == 1:
+                raise
+            failed[name] = str(error)
+    if failed:
+        done = f" Deleted: {', '.join(deleted)}." if deleted else ""
+        raise Failure(f"{'; '.join(failed.values())}.{done}", code="PARTLY_FAILED")
+    output.result({"deleted": deleted}, f"Deleted {', '.join(deleted)}.")
+
+
+async def _sizes(cluster: Cluster, topic: Topic) -> dict[TopicPartition, int]:
+    sizes: dict[TopicPartition, int] = {}
+    for leader in sorted({p.leader for p in topic.partitions}):
+        sizes |= await admin.log_sizes(cluster, leader)
+    return sizes
+
+
+def _is_own(setting: admin.Setting) -> bool:
+    return setting.source not in ("default", "static")
+
+
+def _replicas(topic: Topic) -> int:
+    return max((len(p.replicas) for p in topic.partitions), default=0)
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+    return ",".join(map(str, ids))
