@@ -1,4 +1,4 @@
-"""What the coordinator runtime stands on, in memory: partitions, a broker, clocks that stand still."""
+"""What the coordinator runtime stands on, in memory: partitions, a broker, a clock told to move."""
 
 from collections.abc import Callable
 from types import SimpleNamespace

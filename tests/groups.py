@@ -39,6 +39,8 @@ class Driver:
         self.fresh = 0
         self.hold = False
         self.refuse_writes: Code | None = None
+        self.lost: set[int] = set()
+        """Tokens of requests that a restart forgot."""
         self._held: list[tuple[Outcome, int]] = []
         self._laws = laws
         self._apply(self.shard.loaded(self.now), 0)
@@ -105,6 +107,7 @@ class Driver:
     def restart(self) -> None:
         """Lose everything but the log."""
         self._held.clear()
+        self.lost |= set(range(1, self.tokens + 1)) - self.answers.keys()
         self.shard = self.replayed()
         self._apply(self.shard.loaded(self.now), 0)
         self.check()

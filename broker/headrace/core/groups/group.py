@@ -89,6 +89,7 @@ class ClassicGroup:
     """Mutable; see the module for its states and invariants."""
 
     __slots__ = (
+        "assigning",
         "awaiting_joins",
         "generation_id",
         "group_id",
@@ -135,6 +136,8 @@ class ClassicGroup:
         """Somebody joined while the initial delay ran, so it is extended once more."""
         self.initial_delay: tuple[int, int] | None = None
         """(delay, what remains of it to extend) in ms while an initial delay runs."""
+        self.assigning: int | None = None
+        """The generation whose assignment is being written: it is taken once."""
         self.written: Any = None
         """The value of the last GroupMetadata record: durable, set by replay alone."""
 
@@ -223,11 +226,15 @@ class ClassicGroup:
         return token
 
     def remove(self, member_id: str) -> None:
-        """Forget a member or a pending one; absent is fine. Its joins are answered before."""
+        """Forget a member or a pending one; absent is fine. What it waits on is answered before."""
         member = self.members.pop(member_id, None)
         if member is not None:
             self._count_protocols(member.protocols, -1)
-            self.awaiting_joins -= member.join_token is not None
+            invariant(
+                member.join_token is None and member.sync_token is None,
+                "whoever is removed waits for nothing",
+                group=self.group_id,
+            )
             if member.group_instance_id is not None:
                 del self.static_members[member.group_instance_id]
         if self.leader_id == member_id:

@@ -206,17 +206,17 @@ class GroupShard:
         def then(code: Code, now: Now) -> Outcome:
             if code is Code.NONE:
                 return Outcome(replies=[] if answer is None else [(token, answer)])
+            refused = [] if answer is None else [(token, join_error(NO_MEMBER_ID, code))]
             if group.written is not None or self.groups.get(group.group_id) is not group:
-                return Outcome()
+                # The record is in the log, or others have taken over: the group stays.
+                return Outcome(replies=refused)
             replies = [
                 (member.join_token, join_error(NO_MEMBER_ID, code))
                 for member in group.members.values()
                 if member.join_token is not None
             ]
-            if answer is not None:
-                replies.append((token, join_error(NO_MEMBER_ID, code)))
             self._forget(group.group_id)
-            return Outcome(replies=replies)
+            return Outcome(replies=refused + replies)
 
         return then
 

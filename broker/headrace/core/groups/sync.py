@@ -36,7 +36,8 @@ def sync(
     if member.sync_token is not None:
         out.replies.append((member.sync_token, sync_error(Code.REBALANCE_IN_PROGRESS)))
     member.sync_token = token
-    if group.leader_id == member.member_id:
+    if group.leader_id == member.member_id and group.assigning != group.generation_id:
+        group.assigning = group.generation_id
         given = dict(request.assignments)
         assignments = {member_id: given.get(member_id, b"") for member_id in group.members}
         out.records.append(records.group_metadata(group, assignments))
@@ -73,6 +74,8 @@ def _assigned(
 
     def then(code: Code, now: Now) -> Outcome:
         out = Outcome()
+        if group.assigning == generation_id:
+            group.assigning = None
         if (
             group.state is not GroupState.COMPLETING_REBALANCE
             or group.generation_id != generation_id

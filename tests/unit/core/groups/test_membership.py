@@ -221,7 +221,7 @@ def test_an_id_that_is_not_used_is_forgotten_and_holds_up_nobody() -> None:
     a, _ = driver.stable(2)
     pending = driver.answers[driver.join(session_ms=10_000)]["member_id"]
     waits = driver.join(a)
-    driver.join([m for m in driver.shard.groups["g"].members if m != a][0])
+    driver.join(next(m for m in driver.shard.groups["g"].members if m != a))
     assert waits not in driver.answers
     driver.wait(10_000)
     assert driver.answers[waits]["generation_id"] == 2
