@@ -24,6 +24,18 @@ from hypothesis import strategies as st
 from tests.groups import Driver, subscription
 
 GROUPS = ("g", "h")
+WEIGHTS = {
+    "join": 30,
+    "sync": 30,
+    "beat": 10,
+    "commit": 10,
+    "leave": 3,
+    "wait": 12,
+    "hold": 6,
+    "fail": 4,
+    "restart": 1,
+    "forget": 2,
+}
 SESSION_MS, REBALANCE_MS = 10_000, 20_000
 
 

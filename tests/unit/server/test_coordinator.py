@@ -1,0 +1,264 @@
+"""The coordinator runtime over memory partitions: load, write, commitment, timers, leadership."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from headrace.base.errors import Code
+from headrace.config.topic import LogSettings
+from headrace.core.coordinator import Now, Outcome
+from headrace.core.groups.shard import GroupShard
+from headrace.server.coordinator import split_batches
+from headrace.wire.batch import TRANSACTIONAL
+from headrace.wire.offsets_topic import GroupKey, GroupValue
+from headrace.wire.records import NewRecord, build_batch, walk
+from headrace.wire.versions import DESCRIBE_GROUPS, HEARTBEAT, OFFSET_COMMIT, OFFSET_FETCH
+
+from tests.coordinators import MemoryBroker, MemoryPartition
+from tests.unit.server.test_group_apis import commit_fields, join, member, stable
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[MemoryBroker]:
+    made = MemoryBroker(offsets_commit_timeout_ms=50)
+    made.create("t", 3)
+    await made.groups.ensure_topic()
+    yield made
+    await made.groups.close()
+
+
+def partition_of(broker: MemoryBroker, group: str = "g") -> MemoryPartition:
+    index = broker.groups.partition_for(group)
+    assert index is not None
+    found = broker.partitions.get(broker.groups.topic, index)
+    assert found is not None
+    return found
+
+
+async def commit(broker: MemoryBroker, **fields: Any) -> Code:
+    answer = await broker.call(OFFSET_COMMIT, 9, **{**commit_fields(broker), **fields})
+    return Code(answer.topics[0].partitions[0].error_code)
+
+
+async def fetch(broker: MemoryBroker, group: str = "g") -> int:
+    asked = [{"name": "t", "partition_indexes": [0]}]
+    groups = [{"group_id": group, "member_id": None, "member_epoch": -1, "topics": asked}]
+    answer = await broker.call(OFFSET_FETCH, 9, groups=groups, require_stable=False)
+    found = answer.groups[0]
+    if found.error_code:
+        return -int(found.error_code)
+    offset: int = found.topics[0].partitions[0].committed_offset
+    return offset
+
+
+async def turns(count: int = 10) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_committed_is_there_after_a_restart(broker: MemoryBroker) -> None:
+    joined = await stable(broker)
+    await commit(broker, member_id=joined.member_id, generation_id_or_member_epoch=1)
+    other = broker.restarted()
+    await turns(50)
+    assert await fetch(other) == 42
+    described = await other.call(
+        DESCRIBE_GROUPS, 6, groups=["g"], include_authorized_operations=False
+    )
+    assert described.groups[0].group_state == "Stable"
+    await other.groups.close()
+
+
+async def test_while_it_loads_it_says_so(broker: MemoryBroker) -> None:
+    await commit(broker)
+    other = broker.restarted()
+    assert await fetch(other) == -Code.COORDINATOR_LOAD_IN_PROGRESS
+    beat = {"group_id": "g", "generation_id": 1, "member_id": "m", "group_instance_id": None}
+    # Kafka lets members live meanwhile.
+    assert (await other.call(HEARTBEAT, 4, **beat)).error_code == Code.NONE
+    await turns(50)
+    assert await fetch(other) == 42
+    await other.groups.close()
+
+
+async def test_a_commit_is_answered_once_it_is_committed(broker: MemoryBroker) -> None:
+    partition = partition_of(broker)
+    partition.hold = True
+    waits = asyncio.create_task(commit(broker))
+    reads = asyncio.create_task(fetch(broker))
+    await turns()
+    assert not waits.done() and not reads.done()
+    partition.commit()
+    assert await waits is Code.NONE
+    assert await reads == 42
+
+
+async def test_a_commit_that_is_not_replicated_in_time_is_refused(broker: MemoryBroker) -> None:
+    partition_of(broker).hold = True
+    assert await commit(broker) is Code.COORDINATOR_NOT_AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (Code.NOT_ENOUGH_REPLICAS, Code.COORDINATOR_NOT_AVAILABLE),
+        (Code.NOT_LEADER_OR_FOLLOWER, Code.NOT_COORDINATOR),
+    ],
+)
+async def test_a_log_that_takes_no_writes(
+    broker: MemoryBroker, refusal: Code, expected: Code
+) -> None:
+    partition_of(broker).refusal = refusal
+    assert await commit(broker) is expected
+    assert await fetch(broker) == -1
+
+
+async def test_a_full_disk_refuses_and_room_heals(broker: MemoryBroker) -> None:
+    partition_of(broker).full = True
+    assert await commit(broker) is Code.NOT_COORDINATOR
+    assert (await join(broker)).error_code == Code.NOT_COORDINATOR
+    partition_of(broker).full = False
+    assert await commit(broker) is Code.NONE
+
+
+async def test_a_batch_over_the_limit_is_refused_whole(broker: MemoryBroker) -> None:
+    partition_of(broker).log.settings = LogSettings(max_message_bytes=150)
+    topic = commit_fields(broker)["topics"][0]
+    topic["partitions"] = [{**topic["partitions"][0], "partition_index": i} for i in range(3)]
+    assert await commit(broker, topics=[topic]) is Code.UNKNOWN_SERVER_ERROR
+    assert await fetch(broker) == -1
+
+
+async def test_what_may_be_divided_is_written_in_several_batches(broker: MemoryBroker) -> None:
+    topic = commit_fields(broker)["topics"][0]
+    topic["partitions"] = [{**topic["partitions"][0], "partition_index": i} for i in range(3)]
+    assert await commit(broker, topics=[topic]) is Code.NONE
+    partition = partition_of(broker)
+    before = len(partition.log.starts)
+    partition.log.settings = LogSettings(max_message_bytes=90)
+    broker.delete("t")
+    assert len(partition.log.starts) == before + 3
+    shard = dict(broker.groups.shards())[partition.index]
+    assert list(shard.offsets) == []
+
+
+async def test_lost_leadership_answers_everybody_and_forgets(broker: MemoryBroker) -> None:
+    await stable(broker)
+    waits = asyncio.create_task(member(broker))
+    await turns()
+    partition = partition_of(broker)
+    partition.is_leader = False
+    assert await fetch(broker) == -Code.NOT_COORDINATOR
+    assert (await waits).error_code == Code.NOT_COORDINATOR
+    assert partition.index not in dict(broker.groups.shards())
+    partition.is_leader, partition.leader_epoch = True, 1
+    assert await fetch(broker) == -Code.COORDINATOR_LOAD_IN_PROGRESS
+    await turns(50)
+    assert await fetch(broker) == -1
+
+
+async def test_timers_fire_and_are_armed_for_the_next(broker: MemoryBroker) -> None:
+    joined = await stable(broker)
+    broker.clock.ms = 9_999
+    hosted = next(iter(h for h in broker.groups._hosted.values() if h.shard.groups))
+    broker.groups._fire(hosted)
+    assert hosted.timer is not None
+    assert joined.member_id in hosted.shard.groups["g"].members
+    broker.clock.ms = 10_000
+    broker.groups._fire(hosted)
+    assert not hosted.shard.groups["g"].members
+
+
+async def test_records_that_cannot_be_read_take_only_their_coordinator_away(
+    broker: MemoryBroker,
+) -> None:
+    partition = partition_of(broker)
+    bad = build_batch([NewRecord(b"\x00\x01", b"\x00\x04", 0)])
+    partition.append_as_leader(bad, 0)
+    other = broker.restarted()
+    await turns(50)
+    assert await fetch(other) == -Code.NOT_COORDINATOR
+    found = next(g for g in ("a", "b", "c", "d") if partition_of(other, g) is not partition)
+    assert await fetch(other, found) == -1
+    await other.groups.close()
+
+
+async def test_kinds_of_records_that_are_not_ours_are_passed_over(broker: MemoryBroker) -> None:
+    await commit(broker)
+    partition = partition_of(broker)
+    partition.append_as_leader(build_batch([NewRecord(b"\x00\x03\x00\x01x", b"\x00\x00", 0)]), 0)
+    pending = build_batch([NewRecord(b"\x00\x01", b"", 0)], attributes=TRANSACTIONAL)
+    partition.append_as_leader(pending, 0)
+    other = broker.restarted()
+    await turns(50)
+    assert await fetch(other) == 42
+    await other.groups.close()
+
+
+async def test_a_long_log_is_loaded_beside_other_work(broker: MemoryBroker) -> None:
+    for number in range(30):
+        topic = commit_fields(broker)["topics"][0]
+        topic["partitions"] = [
+            {**topic["partitions"][0], "partition_index": i % 3, "committed_metadata": "x" * 4000}
+            for i in range(30)
+        ]
+        topic["partitions"][-3]["committed_offset"] = number
+        assert await commit(broker, topics=[topic]) is Code.NONE
+    other = broker.restarted()
+    for _ in range(2000):
+        if await fetch(other) != -Code.COORDINATOR_LOAD_IN_PROGRESS:
+            break
+        await asyncio.sleep(0.001)
+    assert await fetch(other) == 29
+    await other.groups.close()
+
+
+async def test_writes_of_one_shard_settle_in_their_order(broker: MemoryBroker) -> None:
+    partition = partition_of(broker)
+    partition.hold = True
+    settled: list[int] = []
+    index = partition.index
+
+    def write(number: int) -> None:
+        def operation(shard: GroupShard, token: int, now: Now) -> Outcome:
+            out = Outcome(records=[_empty_group(f"w{number}")])
+
+            def then(code: Code, now: Now) -> Outcome:
+                settled.append(number)
+                if number == 0:
+                    # Writing again from within must come after what waits already.
+                    return Outcome(records=[_empty_group("nested")])
+                return Outcome()
+
+            out.then = then
+            return out
+
+        broker.groups.tell_at(index, operation)
+
+    for number in range(3):
+        write(number)
+    assert settled == []
+    partition.commit()
+    await turns()
+    assert settled == [0, 1, 2]
+    partition.commit()
+    shard = dict(broker.groups.shards())[index]
+    replayed = GroupShard(broker.settings)
+    for record in (
+        replayed.decode(r.key or b"", r.value)
+        for _, position in partition.log.starts
+        for r in _walk(partition, position)
+    ):
+        assert record is not None
+        replayed.replay(record)
+    assert replayed.durable() == shard.durable()
+
+
+def _empty_group(group_id: str) -> Any:
+    return GroupKey(group_id=group_id), GroupValue()
+
+
+def _walk(partition: MemoryPartition, position: int) -> Any:
+    first = next(split_batches(memoryview(bytes(partition.log.file.data))[position:]))
+    return walk(first)
