@@ -25,16 +25,17 @@ class Void(Exception):
 
 
 class Side:
-    """One running broker with the topics a case made on it."""
+    """One running broker with the topics a case made on it; `label` for its progress lines."""
 
-    def __init__(self, broker: BrokerProcess) -> None:
+    def __init__(self, broker: BrokerProcess, label: str = "") -> None:
         self.broker = broker
+        self.label = label or broker.name
         self.topics: list[str] = []
 
     @property
     def name(self) -> str:
-        """For progress and tables."""
-        return self.broker.name
+        """For progress and notes."""
+        return self.label
 
     @property
     def is_ours(self) -> bool:

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from tests.bench.frames import (
     CORRELATION_ID_POSITION,
@@ -119,28 +120,27 @@ class _Driver:
             data = one.pending + data
         answer = self.frame.answer
         whole = len(data) // answer.size * answer.size
-        if whole < len(data):
-            self._refuse_other_shape(data, whole)
-        # Bytes of an answer are counted only after its size, its id and its codes are right.
-        for values in answer.iter_unpack(data[:whole]):
+        # An answer counts only after its size, its id and its codes are right.
+        for position, values in enumerate(answer.iter_unpack(data[:whole])):
             one.awaited += 1
-            if values[0] != answer.size - 4 or values[1] != one.awaited:
-                self._refuse_other_shape(data, 0)
+            if values[0] != answer.size - 4:
+                self._refuse_other_shape(data[position * answer.size :])
+            if values[1] != one.awaited:
                 raise WrongAnswer(f"answer {values[1]} where {one.awaited} was due")
             if any(values[ERROR_FIELD:-3:PARTITION_FIELDS]):
                 raise WrongAnswer(f"error codes {set(values[ERROR_FIELD:-3:PARTITION_FIELDS])}")
             one.in_flight -= 1
             self.done += 1
         one.pending = data[whole:]
+        if len(one.pending) >= self.frame.first_error_position + 2:
+            (size,) = struct.unpack_from(">i", one.pending)
+            if size != answer.size - 4:
+                self._refuse_other_shape(one.pending)
 
-    def _refuse_other_shape(self, data: bytes, position: int) -> None:
-        """A size that success never has: name the first error code if it has arrived."""
-        tail = data[position:]
-        if len(tail) < 4 or int.from_bytes(tail[:4], "big") == self.frame.answer.size - 4:
-            return
-        where = self.frame.first_error_position
-        code = int.from_bytes(tail[where : where + 2], "big", signed=True)
-        raise WrongAnswer(f"an answer of unexpected shape, error code {code}: {tail[:80].hex()}")
+    def _refuse_other_shape(self, answer: bytes) -> NoReturn:
+        """An answer of a size that success never has: name its first error code."""
+        (code,) = struct.unpack_from(">h", answer, self.frame.first_error_position)
+        raise WrongAnswer(f"an answer of unexpected shape, error code {code}: {answer[:80].hex()}")
 
     def turn(self, timeout_s: float) -> None:
         for descriptor, event in self.poll.poll(timeout_s):

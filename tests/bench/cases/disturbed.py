@@ -25,6 +25,7 @@ def disturbed(arena: Arena) -> list[Row]:
     """p99 at 500 msg/s while cleaner, cold reader, /metrics, 2,000 partitions and Metadata run."""
     arena.stop_sides()
     quiet, busy = arena.ours(), arena.ours(log_cleaner_backoff_ms="100")
+    quiet.label, busy.label = "quiet Headrace", "busy Headrace"
     try:
         return _play(arena, quiet, busy)
     finally:
