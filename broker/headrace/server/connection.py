@@ -12,6 +12,7 @@ executed where the kernel put it. A larger frame gets its own buffer and is read
 """
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -22,6 +23,8 @@ from headrace.wire.framing import ProtocolError
 SCRATCH_BYTES = 256 * 1024
 """One read of the loop; also what decides whether a frame is read into its own buffer."""
 
+_SIZE_AND_KEY = struct.Struct(">ih")
+_FRAME_BYTES_MIN = 8
 _HEAD_BYTES = 8
 """Size, API key and version: enough to judge a frame before its body is read."""
 _FIRST_ALLOCATION_BYTES = 1 << 20
@@ -57,7 +60,9 @@ class Host(Protocol):
     """What a connection needs of its listener."""
 
     name: str
-    scratch: bytearray
+    scratch: memoryview
+    small_frame_bytes: int
+    """No API refuses a frame of up to this size."""
     requests_max: int
     queued_bytes_max: int
 
@@ -81,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answers",
+        "_closing",
         "_executing",
         "_filled",
         "_frame",
@@ -122,6 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         self._held = False
         self._paused = False
         self._writable = True
+        self._closing = False
         self._reason: str | None = None
 
     # The loop's side.
@@ -159,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
                 grown = min(2 * len(self._frame), self._frame_bytes)
                 self._frame.extend(bytes(grown - len(self._frame)))
             return memoryview(self._frame)[self._filled :]
-        scratch = memoryview(self._host.scratch)
+        scratch = self._host.scratch
         head = len(self._head)
         if head:
             scratch[:head] = self._head
@@ -178,10 +185,11 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 filled = len(self._head) + nbytes
                 self._head = b""
-                self._take_frames(memoryview(self._host.scratch)[:filled])
+                self._take_frames(self._host.scratch[:filled])
         except ProtocolError as fault:
             self.close(str(fault))
-        self._drain()
+        if self._answers:
+            self._drain()
         self._flush()
         self._regulate()
 
@@ -190,24 +198,25 @@ class Connection(asyncio.BufferedProtocol):
     def _take_frames(self, data: memoryview) -> None:
         """Execute every whole frame in `data`; keep what is left of the last one."""
         position, filled = 0, len(data)
+        small = self._host.small_frame_bytes
         while filled - position >= _HEAD_BYTES:
-            size = int.from_bytes(data[position : position + 4], "big", signed=True)
-            self._check_size(size, data, position)
+            size, api_key = _SIZE_AND_KEY.unpack_from(data, position)
+            if not _FRAME_BYTES_MIN <= size <= small:
+                self._check_size(size, api_key)
             end = position + 4 + size
             if end > filled:
                 self._begin_frame(size, data[position + 4 :])
                 return
             self._accept(data[position + 4 : end])
             position = end
-            if self.transport is None:
+            if self._closing:
                 return
         self._large_frames = False
         self._head = bytes(data[position:])
 
-    def _check_size(self, size: int, data: memoryview, position: int) -> None:
-        if size < 8:
+    def _check_size(self, size: int, api_key: int) -> None:
+        if size < _FRAME_BYTES_MIN:
             raise ProtocolError(f"a frame of {size} bytes cannot hold a request header")
-        api_key = int.from_bytes(data[position + 4 : position + 6], "big", signed=True)
         limit = self._host.frame_bytes_max(api_key)
         if size > limit:
             raise ProtocolError(
@@ -269,7 +278,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send what is ready in order, execute what was waiting, read on if within bounds."""
         self._drain()
         try:
-            while self._queue and not self._held and self._writable:
+            while self._queue and not (self._held or self._closing) and self._writable:
                 frame = self._queue.popleft()
                 self._queued_bytes -= len(frame)
                 self._execute(memoryview(frame))
@@ -314,6 +323,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self, reason: str | None = None) -> None:
         """Send what is ready, then close; `reason` is the one log line about it."""
+        self._closing = True
         self._reason = self._reason or reason
         self._flush()
         if self.transport is not None:

@@ -26,7 +26,10 @@ class Listener:
         dispatcher: Dispatcher,
     ) -> None:
         self.name = name
-        self.scratch = bytearray(SCRATCH_BYTES)
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.small_frame_bytes = min(
+            settings.request_control_max_bytes, settings.socket_request_max_bytes
+        )
         self.requests_max = settings.connection_requests_in_flight_max
         self.queued_bytes_max = settings.connection_bytes_in_flight_max
         self._loop = loop

@@ -48,11 +48,12 @@ class Host:
     without holding up what follows."""
 
     name = "TEST"
+    small_frame_bytes = 100
     requests_max = 4
     queued_bytes_max = 1000
 
     def __init__(self) -> None:
-        self.scratch = bytearray(SCRATCH_BYTES)
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.executed: list[bytes] = []
         self.waiting: list[tuple[Answer, bytes]] = []
         self.reason: str | None = None
