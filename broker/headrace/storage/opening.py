@@ -202,6 +202,8 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
         cut += segment.size
         segments.pop()
         log.drop(segment)
+    if recovery_point > segments[-1].base_offset:
+        _sync_indexes(segments[-1])
     log.log_end_offset = expected
     log.recovery_point = log.durable_offset = min(recovery_point, expected)
     log.snapshots.remove_from(expected + 1)
@@ -221,6 +223,17 @@ def _finish(log: "Log", segment: Segment) -> None:
     segment.index.file().sync()
     segment.time_index.file().sync()
     segment.let_go()
+
+
+def _sync_indexes(segment: Segment) -> None:
+    """The scan rewrote index entries below the recovery point, which others take for durable."""
+    segment.add_time_entry()
+    try:
+        files = segment.index.spill(), segment.time_index.spill()
+    except DiskFull:
+        return
+    for file in files:
+        file.sync()
 
 
 def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:
