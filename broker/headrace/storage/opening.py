@@ -129,6 +129,8 @@ def settle(segment: Segment, interval_bytes: int) -> int | None:
             end = header.next_offset
     except DiskFault:
         return None
+    if segment.time_index.entries and segment.max_timestamp_offset >= end:
+        return None
     segment.next_index_at = position + interval_bytes
     return end
 
@@ -239,7 +241,7 @@ def _sync_indexes(segment: Segment) -> None:
 def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:
     """Keep of the indexes what is below the recovery point and right; the scan begins there."""
     index, file = segment.index, segment.file()
-    if index.load() and segment.time_index.load():
+    if index.load() >= 0 and segment.time_index.load() >= 0:
         number = index.floor_offset(recovery_point - 1 - segment.base_offset)
         if number >= 0 and index.ordered(number + 1):
             offset, position = index.entry(number)
