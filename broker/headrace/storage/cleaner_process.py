@@ -106,7 +106,7 @@ def _say(fields: dict[str, Any]) -> None:
 
 
 def _leave_with_broker() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a lock held here would spoil the exit
         pass
     os._exit(ORPHANED)
 
