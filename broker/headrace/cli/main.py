@@ -93,6 +93,9 @@ def headrace() -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    # kio imports hypothesis wherever that is installed, to register strategies for its types:
+    # 150 ms and 20 MB that no command and no broker has a use for.
+    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
     try:
         outcome: Any = headrace.main(prog_name="headrace", standalone_mode=False)
         sys.stdout.flush()
