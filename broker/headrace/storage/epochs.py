@@ -98,7 +98,7 @@ class EpochCache:
         """The log now begins at `offset`."""
         entries = self._entries
         number = bisect_right(entries, offset, key=_start_of) - 1
-        if number >= 0 and entries[number].start_offset < offset:
+        if number > 0 or (number == 0 and entries[0].start_offset < offset):
             entries[: number + 1] = [EpochEntry(entries[number].epoch, offset)]
             self.dirty = True
 

@@ -45,14 +45,14 @@ class OffsetIndex:
         self._offsets = array("i")
         self._positions = array("i")
 
-    def load(self) -> bool:
-        """Take over the file; False where it is missing or no whole number of entries."""
+    def load(self) -> int:
+        """Take over the file; the bytes behind its last whole entry, -1 where it is missing."""
         try:
             size = self.file().size
         except FileNotFoundError:
-            return False
+            return -1
         self.written = size // OFFSET_ENTRY_BYTES
-        return size % OFFSET_ENTRY_BYTES == 0
+        return size % OFFSET_ENTRY_BYTES
 
     def file(self) -> File:
         """The file, opened if it is not. Raises FileNotFoundError."""
@@ -152,10 +152,9 @@ class OffsetIndex:
         return self.floor_position(position)
 
     def cut(self, entries: int) -> None:
-        """Keep the first `entries`."""
-        if entries < self.written:
-            self.file().truncate(entries * OFFSET_ENTRY_BYTES)
-            self.written = entries
+        """Keep the first `entries`, and in the file nothing else."""
+        self.written = min(self.written, entries)
+        _truncate(self, self.written * OFFSET_ENTRY_BYTES)
         del self._offsets[entries - self.written :]
         del self._positions[entries - self.written :]
 
@@ -178,15 +177,15 @@ class TimeIndex:
         self._file: File | None = None
         self._waiting: list[tuple[int, int]] = []
 
-    def load(self) -> bool:
-        """Take over the file; False where it is missing or no whole number of entries."""
+    def load(self) -> int:
+        """Take over the file; the bytes behind its last whole entry, -1 where it is missing."""
         try:
             size = self.file().size
         except FileNotFoundError:
-            return False
+            return -1
         self.written = size // TIME_ENTRY_BYTES
         self._read_last()
-        return size % TIME_ENTRY_BYTES == 0
+        return size % TIME_ENTRY_BYTES
 
     def file(self) -> File:
         """The file, opened if it is not. Raises FileNotFoundError."""
@@ -247,17 +246,16 @@ class TimeIndex:
         return self.entry(low - 1)[1] if low else 0
 
     def cut(self, offset: int) -> None:
-        """Drop entries for batches whose last offset is above `offset` (relative)."""
-        keep, high = 0, self.entries
+        """Drop entries for batches whose last offset is above `offset` (relative); -1 is all."""
+        keep, high = 0, self.entries if offset >= 0 else 0
         while keep < high:
             middle = (keep + high) // 2
             if self.entry(middle)[1] <= offset:
                 keep = middle + 1
             else:
                 high = middle
-        if keep < self.written:
-            self.file().truncate(keep * TIME_ENTRY_BYTES)
-            self.written = keep
+        self.written = min(self.written, keep)
+        _truncate(self, self.written * TIME_ENTRY_BYTES)
         del self._waiting[keep - self.written :]
         self._read_last()
 
@@ -272,9 +270,8 @@ class TimeIndex:
             if entry == (0, 0):
                 break
             keep, before = keep + 1, entry
-        if keep < self.written:
-            self.file().truncate(keep * TIME_ENTRY_BYTES)
-            self.written = keep
+        self.written = min(self.written, keep)
+        _truncate(self, self.written * TIME_ENTRY_BYTES)
         self._read_last()
 
     def _read_last(self) -> None:
@@ -284,3 +281,12 @@ class TimeIndex:
     def let_go(self) -> None:
         """Drop the descriptor; the next look-up opens the file again."""
         self._file = None
+
+
+def _truncate(index: OffsetIndex | TimeIndex, size: int) -> None:
+    try:
+        file = index.file()
+    except FileNotFoundError:
+        return  # never written, or lost: `written` is 0
+    if file.size != size:
+        file.truncate(size)

@@ -430,7 +430,6 @@ class Log:
     def begin_close(self) -> Flush:
         """A flush after which `close` has nothing left to sync: a broker runs those of all its
         logs in many threads at once, and the file system's journal commits them together."""
-        self.active.add_time_entry()
         self._closing = True
         return self.begin_flush()
 

@@ -139,17 +139,24 @@ class Segment:
         if self.loaded:
             return True
         index, time_index = self.index, self.time_index
-        if not (index.load() and time_index.load()):
+        if index.load() or time_index.load():
             return False
         if index.entries:
             offset, position = index.entry(index.entries - 1)
-            if offset < 0 or not 0 <= position < self.size:
+            if not self.may_hold(offset) or not 0 <= position < self.size:
                 return False
-        if time_index.entries and min(time_index.last_timestamp, time_index.last_offset) < 0:
+        if time_index.entries and (
+            time_index.last_timestamp < 0 or not self.may_hold(time_index.last_offset)
+        ):
             return False
         self.take_max_timestamp()
         self.loaded = True
         return True
+
+    def may_hold(self, relative_offset: int) -> bool:
+        """Whether a rolled segment can have this offset; of the active one nothing is known."""
+        most = self.end_offset - self.base_offset if self.end_offset >= 0 else INT32_MAX + 1
+        return 0 <= relative_offset < most
 
     def take_max_timestamp(self) -> None:
         """Believe the time index about the greatest timestamp."""
