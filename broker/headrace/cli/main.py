@@ -47,6 +47,12 @@ $HEADRACE_PROFILE, ~/.config/headrace/profiles.toml), or 127.0.0.1:9092.
 class Commands(click.Group):
     """A group whose commands are modules of `headrace.cli.commands` that hold a `command`."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would make it exit code 1
+            _die_of(signal.SIGPIPE)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -101,6 +107,9 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
     except click.UsageError as error:
         report_usage(error)
         sys.exit(EXIT_USAGE)

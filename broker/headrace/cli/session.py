@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from headrace.cli import profiles
+from headrace.cli.fault import Failure
 from headrace.cli.output import output_option
 from headrace.client.cluster import Cluster
 
@@ -41,12 +42,13 @@ def connected(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal; elsewhere `--yes` is the answer. Raises Abort or UsageError."""
+    """Ask on a terminal; elsewhere `--yes` is the answer. Raises Failure or UsageError."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("Without a terminal to ask on, this needs --yes.")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise Failure("Nothing was changed, as you said no", code="DECLINED")
 
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
