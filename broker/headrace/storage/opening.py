@@ -292,6 +292,10 @@ def _replay(log: "Log", snapshot_at_most: int, end: int) -> int:
     """
     ledger = log.ledger
     offset = log.snapshots.restore(ledger, snapshot_at_most)
+    if offset is not None and offset < log.segments[0].base_offset:
+        # The batches that follow the snapshot are deleted: what it says may be out of date.
+        ledger.restore([])
+        offset = None
     start = log.segments[0].base_offset if offset is None else offset
     if start >= end:
         return start
