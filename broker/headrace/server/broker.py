@@ -19,6 +19,7 @@ from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
 from headrace.meta.embedded import EmbeddedStore
+from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.controller import Controller
 from headrace.server.disk_reserve import DiskReserve
@@ -119,6 +120,16 @@ class Broker:
         )
         housekeeping.start()
         undo.push_async_callback(housekeeping.close)
+        self.cleaner = Cleaner(
+            self.partitions,
+            self.data_dir,
+            self.flusher,
+            self.clock,
+            lambda: self.settings,
+            housekeeping.remove_later,
+        )
+        self.cleaner.start()
+        undo.push_async_callback(self.cleaner.close)
         undo.push_async_callback(self._cancel_background)
         await self._listen()
         self.progress = "registering"

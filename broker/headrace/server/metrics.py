@@ -37,6 +37,7 @@ async def render(broker: "Broker") -> AsyncIterator[str]:
 def _lines(broker: "Broker") -> Iterator[str]:
     yield from _process(broker)
     yield from _server(broker)
+    yield from _cleaner(broker)
     yield from _requests(broker)
     yield from _topics(broker)
     yield from _partitions(broker)
@@ -106,6 +107,28 @@ def _server(broker: "Broker") -> Iterable[str]:
     name = "headrace_log_flush_seconds_total"
     yield Family(name, "counter", "Seconds spent syncing logs.").head()
     yield line(name, broker.flusher.flush_seconds)
+
+
+def _cleaner(broker: "Broker") -> Iterable[str]:
+    cleaner = broker.cleaner
+    percent = round(100 * cleaner.max_dirty_ratio)
+    name = "kafka_log_logcleanermanager_max_dirty_percent"
+    yield Family(name, "gauge", "Dirtiest log, percent of its bytes.").head()
+    yield line(name, percent)
+    name = "kafka_log_logcleanermanager_uncleanable_partitions_count"
+    yield Family(name, "gauge", "Logs that cannot be compacted.").head()
+    yield line(name, len(cleaner.uncleanable))
+    name = "headrace_cleaner_uncleanable_info"
+    yield Family(name, "gauge", "A log that cannot be compacted, and why.").head()
+    for partition, why in sorted(cleaner.uncleanable.items()):
+        yield line(name, 1, partition=partition, reason=why)
+    for name, value, doc in (
+        ("headrace_cleaner_passes_total", cleaner.passes, "Compactions finished."),
+        ("headrace_cleaner_bytes_before_total", cleaner.bytes_before, "Bytes compacted."),
+        ("headrace_cleaner_bytes_after_total", cleaner.bytes_after, "Bytes left of them."),
+    ):
+        yield Family(name, "counter", doc).head()
+        yield line(name, value)
 
 
 def _requests(broker: "Broker") -> Iterable[str]:
