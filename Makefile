@@ -36,10 +36,10 @@ gen: setup
 	$(BIN)/python -m headrace.server.skipped --write
 
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 compat: setup
-	$(BIN)/python -m e2e.compat
+	$(BIN)/python -m e2e.compat $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .ruff_cache
