@@ -228,7 +228,7 @@ class SimDisk:
     def free_bytes(self, path: str) -> int:
         if self.capacity_bytes is None:
             return 1 << 50
-        return max(0, self.capacity_bytes - self._used_bytes())
+        return max(0, self.capacity_bytes - self.used_bytes())
 
     # What a simulation does to it.
 
@@ -274,10 +274,11 @@ class SimDisk:
 
     def claim(self, count: int, path: str) -> None:
         """Raise DiskFull unless there is room for `count` more bytes."""
-        if self.capacity_bytes is not None and self._used_bytes() + count > self.capacity_bytes:
+        if self.capacity_bytes is not None and self.used_bytes() + count > self.capacity_bytes:
             raise DiskFull(f"no room left to append to {path}: the simulated disk is full")
 
-    def _used_bytes(self) -> int:
+    def used_bytes(self) -> int:
+        """Bytes of all files that have a name."""
         return sum(len(n.data) for n in _reachable(self._root) if isinstance(n, Inode))
 
     def _copy(
@@ -319,7 +320,6 @@ class SimDisk:
         invariant(isinstance(root, Directory), "the root is a directory")
         disk = SimDisk(root if isinstance(root, Directory) else None)
         disk.now_ms = self.now_ms
-        disk.capacity_bytes = self.capacity_bytes
         disk.ignores = self.ignores
         return disk
 

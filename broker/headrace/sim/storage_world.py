@@ -6,6 +6,7 @@ where they are durable, what was acknowledged as deleted.
 """
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from headrace.sim.disk import SimDisk
 from headrace.storage import cleaner_plan, cleaner_swap
 from headrace.storage.cleaner import clean
 from headrace.storage.data_dir import DataDir
+from headrace.storage.disk import DiskFull
 from headrace.storage.log import Log
 from headrace.wire.batch import BatchHeader, read_batch_header
 from headrace.wire.records import NewRecord, build_batch
@@ -39,6 +41,7 @@ _WEIGHTS = {
     "new_epoch": 3,
     "restart": 4,
     "kill": 3,
+    "full_disk": 3,
     "compact": 0,
 }
 
@@ -239,6 +242,24 @@ class World:
         self.disk.watch = watch
         self.opened = self._open()
         self.promises.durable_end = max(self.promises.durable_end, self.opened.log.durable_offset)
+
+    def _full_disk(self) -> None:
+        """No room for a while: what does not fit leaves no trace, the rest is as ever."""
+        promises = self.promises
+        free = self.rng.randrange(800)
+        self.disk.capacity_bytes = self.disk.used_bytes() + free
+        for _ in range(self.rng.randrange(1, 4)):
+            sequences = list(self._sequences)
+            try:
+                self._append()
+            except DiskFull:
+                self._sequences = sequences
+                del promises.headers[promises.in_log :], promises.batches[promises.in_log :]
+        with suppress(DiskFull):
+            self._roll()
+        with suppress(DiskFull):
+            self._checkpoint()
+        self.disk.capacity_bytes = None
 
     def _compact(self) -> None:
         log = self.opened.log
