@@ -110,8 +110,11 @@ class Broker:
         await self.metadata.start()
         undo.push_async_callback(self.metadata.close)
         self.data_dir.claim(self.metadata.cluster_id)
-        await self._open_partitions()
         self.controller = Controller(self.metadata, store)
+        await self.controller.sweep()
+        if not self.data_dir.was_clean:
+            await self.controller.raise_leader_epochs()
+        await self._open_partitions()
         self.groups = Groups(self)
         undo.push_async_callback(self.groups.close)
         self.metadata.subscribe(self._image_changed)
