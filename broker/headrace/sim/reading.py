@@ -42,7 +42,8 @@ def index_faults(log: Log) -> Iterator[str]:
         greatest_at: dict[int, int] = {}
         greatest = -1
         for position, header in walk.headers(segment.file(), 0, segment.size):
-            greatest = max(greatest, header.max_timestamp)
+            if header.record_count:
+                greatest = max(greatest, header.max_timestamp)
             last_offset_at[position] = header.last_offset
             greatest_at[header.last_offset] = greatest
         for number in range(segment.index.entries):

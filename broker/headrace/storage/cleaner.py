@@ -242,7 +242,7 @@ class _Output:
         """Append a batch and index it by the log's own rule."""
         header = read_batch_header(batch, 0)
         position = self._log.size + len(self._waiting)
-        if header.max_timestamp > self._greatest[0]:
+        if header.max_timestamp > self._greatest[0] and header.record_count:
             self._greatest = header.max_timestamp, header.last_offset
         if position >= self._next_index_at:
             if position:

@@ -123,7 +123,7 @@ def settle(segment: Segment, interval_bytes: int) -> int | None:
         for at, header in walk.headers(segment.file(), position, segment.size):
             if header.base_offset < end or at + header.size_bytes > segment.size:
                 return None
-            if header.max_timestamp > segment.max_timestamp:
+            if header.max_timestamp > segment.max_timestamp and header.record_count:
                 segment.max_timestamp = header.max_timestamp
                 segment.max_timestamp_offset = header.last_offset
             end = header.next_offset

@@ -101,7 +101,8 @@ def scan(
                 epoch_before = epoch
                 if epochs is not None:
                     epochs.assign_at(epoch, base)
-            if max_timestamp > segment.max_timestamp:
+            # The cleaner leaves batches without records: no timestamp leads to them.
+            if max_timestamp > segment.max_timestamp and length > LENGTH_MIN:
                 segment.max_timestamp = max_timestamp
                 segment.max_timestamp_offset = last
             if position + at > segment.next_index_at:
