@@ -6,7 +6,7 @@ are written first), so it keeps them apart and shows a topic once all that it co
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from headrace.base.image import ClusterImage, PartitionState, TopicState
@@ -20,6 +20,8 @@ from headrace.meta.keys import (
     decode_topic,
 )
 from headrace.meta.store import Change, Entry, Snapshot
+
+_KINDS: Final = {"cluster", "controller", "brokers", "configs", "features"}
 
 
 class ImageBuilder:
@@ -112,6 +114,8 @@ class ImageBuilder:
         self, parts: tuple[str, ...], key: str, entry: Entry | None, updates: dict[str, Any]
     ) -> None:
         """Keys that stand for one field of the image; unknown ones belong to a newer broker."""
+        if parts[0] not in _KINDS:
+            return
 
         def current(field: str) -> Any:
             return updates.get(field, getattr(self.image, field))
@@ -142,8 +146,6 @@ class ImageBuilder:
                 features = {k: v for k, v in current("features").items() if k != name}
                 level = {} if entry is None else {name: fields["level"]}
                 updates["features"] = {**features, **level}
-            case _:
-                pass
 
     def _set_broker(
         self, broker_id: int, entry: Entry | None, updates: dict[str, Any], brokers: Any

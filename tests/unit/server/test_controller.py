@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import Endpoint, PartitionState, TopicState
 from headrace.core.controller import MorePartitions, NewTopic
