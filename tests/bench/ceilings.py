@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
-TOUCH_SHARE = 0.6
+TOUCH_SHARE = 0.4
 TOUCH_MAX_S = 300
 TOUCH = """
 import mmap, sys
