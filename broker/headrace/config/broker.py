@@ -137,18 +137,6 @@ class BrokerSettings:
         kind=Kind.INT,
         check=Between(1),
     )
-    socket_send_buffer_bytes: int = key(
-        "socket.send.buffer.bytes",
-        100 * KIB,
-        "The kernel's send buffer a connection; -1 is the kernel's default.",
-        kind=Kind.INT,
-    )
-    socket_receive_buffer_bytes: int = key(
-        "socket.receive.buffer.bytes",
-        100 * KIB,
-        "The kernel's receive buffer a connection; -1 is the kernel's default.",
-        kind=Kind.INT,
-    )
     socket_request_max_bytes: int = key(
         "socket.request.max.bytes",
         100 * MIB,
@@ -182,12 +170,6 @@ class BrokerSettings:
         check=Between(1),
         kafka="extension",
     )
-    queued_max_request_bytes: int = key(
-        "queued.max.request.bytes",
-        -1,
-        "Bytes of unanswered requests of all connections together before none is read; -1 is "
-        "no limit.",
-    )
     fetch_max_bytes: int = key(
         "fetch.max.bytes",
         55 * MIB,
@@ -209,13 +191,6 @@ class BrokerSettings:
         kind=Kind.INT,
         check=Between(1),
     )
-    request_timeout_max_ms: int = key(
-        "request.timeout.max.ms",
-        10 * MINUTE_MS,
-        "The longest a request may ask the broker to wait, whatever it says.",
-        check=Between(1),
-        kafka="extension",
-    )
 
     # The log.
     log_recovery_bytes_max: int = key(
@@ -229,14 +204,7 @@ class BrokerSettings:
     log_flush_offset_checkpoint_interval_ms: int = key(
         "log.flush.offset.checkpoint.interval.ms",
         MINUTE_MS,
-        "Time between two writes of the recovery points.",
-        kind=Kind.INT,
-        check=Between(0),
-    )
-    log_flush_start_offset_checkpoint_interval_ms: int = key(
-        "log.flush.start.offset.checkpoint.interval.ms",
-        MINUTE_MS,
-        "Time between two writes of the log start offsets.",
+        "Time between two writes of the recovery points and log start offsets.",
         kind=Kind.INT,
         check=Between(0),
     )

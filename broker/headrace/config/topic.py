@@ -217,22 +217,25 @@ class LogSettings:
     unclean_leader_election_enable: bool = key(
         "unclean.leader.election.enable",
         False,
-        "Whether a replica that may lack acknowledged records can be made leader.",
+        "Accepted and kept until there are several replicas: whether one that may lack "
+        "acknowledged records can be made leader.",
+        kafka="subset",
         broker="unclean.leader.election.enable",
     )
     flush_messages: int = key(
         "flush.messages",
         INT64_MAX,
-        "Records after which the log is flushed before the next answer; durability=ack says "
-        "the same for each record and costs far less.",
+        "Accepted and kept; durability says what is flushed when.",
         check=Between(1),
+        kafka="subset",
         broker=(BrokerName(name="log.flush.interval.messages"),),
     )
     flush_ms: int = key(
         "flush.ms",
         INT64_MAX,
-        "Age of the oldest unflushed record at which the log is flushed.",
+        "Accepted and kept; durability says what is flushed when.",
         check=Between(0),
+        kafka="subset",
         broker=(
             BrokerName(name="log.flush.interval.ms"),
             BrokerName(name="log.flush.scheduler.interval.ms", update=Update.READ_ONLY),
