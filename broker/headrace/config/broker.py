@@ -66,16 +66,8 @@ class BrokerSettings:
     logging_level: str = key(
         "logging.level",
         "INFO",
-        "What the broker logs about itself.",
+        "What the broker logs about itself from its start; broker loggers change it live.",
         check=OneOf(("DEBUG", "INFO", "WARN", "ERROR")),
-        update=_LIVE,
-        kafka="extension",
-    )
-    logging_format: str = key(
-        "logging.format",
-        "json",
-        "json is one object a line for machines, text is for people.",
-        check=OneOf(("json", "text")),
         kafka="extension",
     )
 

@@ -217,6 +217,8 @@ class Broker:
                 self.traffic.forget(name)
         if old.settings is not new.settings:
             self.partitions.configure_all()
+            for listener in self.listeners:
+                listener.configure(self.settings)
 
     async def auto_create(self, name: str) -> Refusal | None:
         """Create a topic that was asked for; requests for the same one share the work."""

@@ -54,6 +54,10 @@ class Listener:
         sockets = self._server.sockets
         return int(sockets[0].getsockname()[1])
 
+    def configure(self, settings: BrokerSettings) -> None:
+        """Apply changed settings to connections from now on."""
+        self._settings = settings
+
     def frame_bytes_max(self, api_key: int) -> int:
         """Produce carries data; every other request has no reason to be large (decision 18)."""
         if api_key == PRODUCE:

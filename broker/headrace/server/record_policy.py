@@ -11,11 +11,13 @@ from headrace.wire import records
 from headrace.wire.batch import CODEC_MASK, BatchHeader, set_append_time
 from headrace.wire.compression import CODECS
 
+_DEFAULTS = LogSettings()
+
 
 class RecordPolicy:
     """Immutable; made anew when the topic's settings change."""
 
-    __slots__ = ("_append_time", "_codec", "_keyed", "_max_message_bytes", "_validates")
+    __slots__ = ("_append_time", "_codec", "_keyed", "_level", "_max_message_bytes", "_validates")
 
     def __init__(self, settings: LogSettings) -> None:
         self._append_time = settings.message_timestamp_type == "LogAppendTime"
@@ -24,6 +26,7 @@ class RecordPolicy:
         self._max_message_bytes = settings.max_message_bytes
         wanted = settings.compression_type
         self._codec = None if wanted == "producer" else CODECS[wanted]
+        self._level = _level(settings)
 
     @classmethod
     def of(cls, settings: LogSettings) -> "RecordPolicy | None":
@@ -44,7 +47,11 @@ class RecordPolicy:
         made: bytes | bytearray | memoryview = batch
         if self._codec is not None and header.attributes & CODEC_MASK != self._codec:
             recompressed = records.recompress(
-                batch, header, self._codec, max_message_bytes=self._max_message_bytes
+                batch,
+                header,
+                self._codec,
+                self._level,
+                max_message_bytes=self._max_message_bytes,
             )
             if isinstance(recompressed, Refusal):
                 return recompressed
@@ -52,3 +59,10 @@ class RecordPolicy:
         if self._append_time:
             set_append_time(memoryview(made), 0, now_ms)
         return made
+
+
+def _level(settings: LogSettings) -> int | None:
+    """The codec's level; None, its own default, where the topic leaves it at Kafka's default."""
+    field = f"compression_{settings.compression_type}_level"
+    level = getattr(settings, field, None)
+    return None if level is None or level == getattr(_DEFAULTS, field) else int(level)
