@@ -190,12 +190,12 @@ class GroupShard:
             return Outcome(answer=join_error(request.member_id, Code.UNKNOWN_MEMBER_ID))
         group = ClassicGroup(request.group_id, now.wall_ms)
         created = records.group_metadata(group, {})
+        self.groups[group.group_id] = group
         out = join.join(self._rebalances, group, request, token, now)
-        if group.members or group.pending_joins:
-            self.groups[group.group_id] = group
-            out.records.insert(0, created)
-            out.then = self._created(group, out.answer, token)
-            out.answer = None
+        # As in Kafka, the group is there even if its first member is refused.
+        out.records.insert(0, created)
+        out.then = self._created(group, out.answer, token)
+        out.answer = None
         return out
 
     def _created(

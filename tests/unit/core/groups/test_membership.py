@@ -197,6 +197,13 @@ def test_an_empty_group_takes_any_type_but_none() -> None:
     assert code(driver, driver.join(protocol_type="")) is Code.INCONSISTENT_GROUP_PROTOCOL
 
 
+def test_a_new_group_is_there_even_if_its_first_member_is_refused() -> None:
+    driver = Driver()
+    assert code(driver, driver.join(protocols=())) is Code.INCONSISTENT_GROUP_PROTOCOL
+    assert state(driver) is GroupState.EMPTY
+    assert list(driver.replayed().groups) == ["g"]
+
+
 def test_a_silent_member_is_dropped_and_the_rest_rebalance() -> None:
     driver = Driver()
     a, b = driver.stable(2, session_ms=10_000)
