@@ -21,6 +21,7 @@ from headrace.core.fetch_sessions import FetchSessions
 from headrace.meta.embedded import EmbeddedStore
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
+from headrace.server.cold_readers import ColdReaders
 from headrace.server.controller import Controller
 from headrace.server.disk_reserve import DiskReserve
 from headrace.server.dispatch import Dispatcher
@@ -63,6 +64,7 @@ class Broker:
         self.requests = RequestCounts()
         self.traffic = Traffic()
         self.topic_bytes = TopicBytes()
+        self.cold_readers = ColdReaders()
         self.loop_watch = LoopWatch(self.loop)
         self.ready = False
         self.progress = "starting"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.base.errors import Code
 from headrace.core.fetch_sessions import Key
+from headrace.server.cold_readers import ColdReaders
 from headrace.server.partition import Partition
 from headrace.storage.disk import DiskFault
 from headrace.storage.log import OffsetOutOfRange, Slice
@@ -167,16 +168,20 @@ class DelayedFetch:
             partition.no_longer(self.wake)
 
 
-def read_nowait(found: list[Found]) -> list[Bytes] | None:
-    """Every slice's bytes from the page cache, or None where one is not there."""
+def read_nowait(found: list[Found], cold: ColdReaders) -> list[Bytes] | None:
+    """Every slice's bytes from the page cache, or None where one is, or will be, not there."""
     records: list[Bytes] = []
     for one in found:
         piece = one.slice
         if piece is None:
             records.append(_NO_BYTES)
             continue
+        if cold.expects(piece):
+            cold.missed(piece)
+            return None
         data = piece.file.pread_nowait(piece.count, piece.position)
         if data is None or len(data) < piece.count:
+            cold.missed(piece)
             return None
         records.append(data)
     return records

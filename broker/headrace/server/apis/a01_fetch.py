@@ -60,7 +60,7 @@ def handle_frame(
     found, total, urgent = fetching.look(broker, session.wanted, terms)
     reply = _Reply(broker, header, session, terms)
     if total >= terms.min_bytes or urgent or terms.max_wait_ms <= 0 or not session.wanted:
-        records = fetching.read_nowait(found)
+        records = fetching.read_nowait(found, broker.cold_readers)
         if records is not None:
             return reply.encode(found, records)
         reply.answer = Answer(connection, holds=True)
@@ -95,7 +95,7 @@ class _Reply:
 
     def give(self, found: list[Found]) -> None:
         """Read what was found, from memory or in a thread, and answer."""
-        records = fetching.read_nowait(found)
+        records = fetching.read_nowait(found, self._broker.cold_readers)
         if records is None:
             self.read_cold(found)
         else:
