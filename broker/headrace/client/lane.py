@@ -220,7 +220,8 @@ class Lane:
         if answer.done():
             self._wake.set()
         else:
-            timeout_s = self._settings.request_timeout_ms / 1000 + 1
+            # The broker waits that long for replicas; a little later nobody is there.
+            timeout_s = self._settings.request_timeout_ms / 1000 * 1.5
             timer = asyncio.get_running_loop().call_later(timeout_s, connection.close)
             answer.add_done_callback(lambda _: timer.cancel())
             answer.add_done_callback(lambda _: self._wake.set())
