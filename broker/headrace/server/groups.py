@@ -17,6 +17,8 @@ from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
 from headrace.server.coordinator import Coordinator
 from headrace.server.metric_lines import Family, line
+from headrace.storage.disk import DiskFault
+from headrace.wire.batch import HEADER_BYTES, read_batch_header
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -120,26 +122,56 @@ class Groups(Coordinator[GroupShard]):
         yield from self._lags()
 
     def _lags(self) -> Iterator[str]:
-        offsets: list[str] = []
-        lags: list[str] = []
+        # A snapshot: the page is rendered in slices, and offsets are committed in between.
+        committed = [
+            (group_id, topic, index, value.offset)
+            for _, shard in self.shards()
+            for group_id, topic, index, value in shard.offsets
+        ]
+        name = "kafka_consumergroup_current_offset"
+        yield Family(name, "gauge", "Committed offset.").head()
+        for group_id, topic, index, offset in committed:
+            yield line(name, offset, consumergroup=group_id, topic=topic, partition=index)
+        name = "kafka_consumergroup_lag"
+        yield Family(name, "gauge", "Records not yet committed.").head()
         sums: dict[tuple[str, str], tuple[int, int]] = {}
-        for _, shard in self.shards():
-            for group_id, topic, index, value in shard.offsets:
-                labels = {"consumergroup": group_id, "topic": topic, "partition": index}
-                offsets.append(line("kafka_consumergroup_current_offset", value.offset, **labels))
-                partition = self._broker.partitions.get(topic, index)
-                if partition is None:
-                    continue
-                lag = max(partition.high_watermark - value.offset, 0)
-                lags.append(line("kafka_consumergroup_lag", lag, **labels))
+        for group_id, topic, index, offset in committed:
+            lag = self._lag(topic, index, offset)
+            if lag is not None:
+                yield line(name, lag, consumergroup=group_id, topic=topic, partition=index)
                 offset_sum, lag_sum = sums.get((group_id, topic), (0, 0))
-                sums[group_id, topic] = (offset_sum + value.offset, lag_sum + lag)
-        yield Family("kafka_consumergroup_current_offset", "gauge", "Committed offset.").head()
-        yield from offsets
-        yield Family("kafka_consumergroup_lag", "gauge", "Records not yet committed.").head()
-        yield from lags
+                sums[group_id, topic] = (offset_sum + offset, lag_sum + lag)
         for position, what in enumerate(("current_offset_sum", "lag_sum")):
             name = f"kafka_consumergroup_{what}"
             yield Family(name, "gauge", "Over the topic's partitions.").head()
             for (group_id, topic), both in sums.items():
                 yield line(name, both[position], consumergroup=group_id, topic=topic)
+        name = "kafka_consumergroup_group_lag_seconds"
+        yield Family(name, "gauge", "Age of the batch that holds the next record to read.").head()
+        for group_id, topic, index, offset in committed:
+            seconds = self._lag_seconds(topic, index, offset)
+            if seconds is not None:
+                yield line(name, seconds, group=group_id, topic=topic, partition=index)
+
+    def _lag(self, topic: str, index: int, offset: int) -> int | None:
+        partition = self._broker.partitions.get(topic, index)
+        return None if partition is None else max(partition.high_watermark - offset, 0)
+
+    def _lag_seconds(self, topic: str, index: int, offset: int) -> float | None:
+        """From one batch header; a reader that is up to date has no lag."""
+        partition = self._broker.partitions.get(topic, index)
+        if partition is None:
+            return None
+        end_offset = partition.high_watermark
+        first = max(offset, partition.log.log_start_offset)
+        if first >= end_offset:
+            return 0.0
+        try:
+            part = partition.log.locate(first, 1, max_offset=end_offset)
+            header = part.file.pread(HEADER_BYTES, part.position)
+        except DiskFault:
+            return None
+        if len(header) < HEADER_BYTES:
+            return None
+        written_ms = read_batch_header(memoryview(header), 0).max_timestamp
+        return max(self._broker.clock.wall_ms() - written_ms, 0) / 1000

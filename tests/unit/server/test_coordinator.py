@@ -158,6 +158,27 @@ async def test_lost_leadership_answers_everybody_and_forgets(broker: MemoryBroke
     assert await fetch(broker) == -1
 
 
+async def test_metrics_show_groups_and_their_lag(broker: MemoryBroker) -> None:
+    await stable(broker)
+    await commit(broker, group_id="simple")
+    behind = broker.partitions.get("t", 0)
+    assert behind is not None
+    for _ in range(50):
+        behind.append_as_leader(
+            build_batch([NewRecord(b"k", b"v", broker.clock.wall_ms() - 7000)]), 0
+        )
+    lines = "".join(broker.groups.metrics()).splitlines()
+    labels = 'consumergroup="simple",topic="t",partition="0"'
+    assert f"kafka_consumergroup_current_offset{{{labels}}} 42" in lines
+    assert f"kafka_consumergroup_lag{{{labels}}} 8" in lines
+    assert 'kafka_consumergroup_lag_sum{consumergroup="simple",topic="t"} 8' in lines
+    assert 'kafka_consumergroup_members{consumergroup="g"} 1' in lines
+    labels = 'group="simple",topic="t",partition="0"'
+    assert f"kafka_consumergroup_group_lag_seconds{{{labels}}} 7.0" in lines
+    name = "kafka_coordinator_group_groupmetadatamanager_numgroups"
+    assert f'{name}{{state="Stable"}} 1' in lines
+
+
 async def test_timers_fire_and_are_armed_for_the_next(broker: MemoryBroker) -> None:
     joined = await stable(broker)
     broker.clock.ms = 9_999
