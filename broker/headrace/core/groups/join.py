@@ -221,7 +221,10 @@ def _replaced(
             old = group.replace_static(member.group_instance_id or "", member.member_id, old_id)
             rebalances.extend_session(group, old, now)
             out.replies.append((token, join_error(NO_MEMBER_ID, code)))
-        elif request.may_skip_assignment:
+            return out
+        # Its session was not watched while it waited.
+        rebalances.extend_session(group, member, now)
+        if request.may_skip_assignment:
             leads = group.leader_id == member.member_id
             answer = joined(group, member.member_id, with_members=leads)
             out.replies.append((token, {**answer, "skip_assignment": leads}))

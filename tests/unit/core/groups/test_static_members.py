@@ -122,6 +122,21 @@ def test_a_replacement_that_is_not_written_gives_the_place_back() -> None:
     assert driver.beat(two, 1, instance="i2") is Code.NONE
 
 
+def test_a_replacement_that_waited_long_for_its_write_still_has_a_session() -> None:
+    driver = Driver()
+    driver.join(instance="i1")
+    driver.wait(0)
+    driver.sync("i1-1", 1, {"i1-1": b""}, instance="i1")
+    driver.hold = True
+    token = driver.join(instance="i1")
+    driver.wait(10_000)
+    driver.hold = False
+    driver.release()
+    assert code(driver, token) is Code.NONE
+    driver.wait(10_000)
+    assert driver.shard.groups["g"].state is GroupState.EMPTY
+
+
 def test_a_static_member_is_not_dropped_when_it_does_not_rejoin_in_time() -> None:
     driver = Driver()
     one, two = static_pair(driver, session_ms=60_000, rebalance_ms=5000)
