@@ -35,11 +35,12 @@ class OffsetIndex:
     `written` are in the file, the others in memory.
     """
 
-    __slots__ = ("_disk", "_file", "_offsets", "_positions", "path", "written")
+    __slots__ = ("_disk", "_file", "_offsets", "_positions", "held", "path", "written")
 
     def __init__(self, disk: Disk, path: str) -> None:
         self.path = path
         self.written = 0
+        self.held = False  # entries wait in memory until `spill`, whatever their number
         self._disk = disk
         self._file: File | None = None
         self._offsets = array("i")
@@ -68,7 +69,7 @@ class OffsetIndex:
         """Add an entry; both grow from entry to entry."""
         self._offsets.append(offset)
         self._positions.append(position)
-        if len(self._offsets) >= SPILL_ENTRIES:
+        if len(self._offsets) >= SPILL_ENTRIES and not self.held:
             self.spill_if_room()
 
     def spill_if_room(self) -> None:

@@ -168,7 +168,8 @@ def load_rolled(log: "Log", segment: Segment) -> None:
 def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
     """Read, check and index everything from the recovery point on; cut at the first bad batch."""
     segments, interval = log.segments, log.settings.index_interval_bytes
-    number = log.segment_of(recovery_point)
+    # Of a segment that was rolled at the recovery point, the end of the indexes is not durable.
+    number = log.segment_of(recovery_point - 1)
     start = _trusted(segments[number], recovery_point, interval)
     if epochs_lost:
         _epochs_from_batches(log, start.next_offset)
@@ -204,8 +205,11 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
         cut += segment.size
         segments.pop()
         log.drop(segment)
-    if recovery_point > segments[-1].base_offset:
-        _sync_indexes(segments[-1])
+    last = segments[-1]
+    if last.index.held:  # built anew from the start: without that nothing below is written
+        last.index.held = False
+        if recovery_point > last.base_offset:
+            _sync_indexes(last)
     log.log_end_offset = expected
     log.recovery_point = log.durable_offset = min(recovery_point, expected)
     log.snapshots.remove_from(expected + 1)
@@ -217,25 +221,35 @@ def _recover(log: "Log", recovery_point: int, epochs_lost: bool) -> None:
 def _finish(log: "Log", segment: Segment) -> None:
     """Make a recovered, rolled segment durable and let go of its files."""
     segment.file().sync()
-    try:
-        segment.finish()
-    except DiskFull:
+    if not _sync_indexes(segment):
         log.unsynced([segment])  # its last index entries wait for room in memory
         return
-    segment.index.file().sync()
-    segment.time_index.file().sync()
     segment.let_go()
 
 
-def _sync_indexes(segment: Segment) -> None:
-    """The scan rewrote index entries below the recovery point, which others take for durable."""
+def _sync_indexes(segment: Segment) -> bool:
+    """The scan rewrote index entries below the recovery point, which others take for durable.
+
+    The time index goes first: an offset index with entries says that it is complete as well.
+    False where the disk is full.
+    """
     segment.add_time_entry()
     try:
-        files = segment.index.spill(), segment.time_index.spill()
+        segment.time_index.spill().sync()
+        segment.index.spill().sync()
     except DiskFull:
-        return
-    for file in files:
-        file.sync()
+        return False
+    segment.index.held = False
+    return True
+
+
+def _begin_indexes_anew(segment: Segment) -> None:
+    """Empty both indexes so that no crash leaves an offset index without its time index."""
+    if segment.index.load() >= 0:
+        segment.index.cut(0)
+        segment.index.file().sync()
+    segment.index.held = True
+    _reset(segment)
 
 
 def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:
@@ -250,12 +264,12 @@ def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan
                 base, _, delta = walk.STEP.unpack(head)
                 if base + delta == segment.base_offset + offset and _first_timestamp(segment):
                     index.cut(number + 1)
-                    segment.time_index.trust(offset)
+                    segment.time_index.trust(recovery_point - 1 - segment.base_offset)
                     segment.take_max_timestamp()
                     segment.next_index_at = position + interval_bytes
                     segment.loaded = True
                     return Scan(position, base)
-    _reset(segment)
+    _begin_indexes_anew(segment)
     return Scan(0, segment.base_offset)
 
 

@@ -143,12 +143,14 @@ class Segment:
             return False
         if index.entries:
             offset, position = index.entry(index.entries - 1)
-            if not self.may_hold(offset) or not 0 <= position < self.size:
+            if not self.may_hold(offset) or not 0 < position < self.size:
                 return False
         if time_index.entries and (
             time_index.last_timestamp < 0 or not self.may_hold(time_index.last_offset)
         ):
             return False
+        if time_index.entries and time_index.last_timestamp == time_index.last_offset == 0:
+            return False  # the zeros of a torn file, or so rare that it is worth a look
         self.take_max_timestamp()
         self.loaded = True
         return True
