@@ -39,25 +39,37 @@ async def read_lines(line_bytes_max: int) -> AsyncIterator[Lines]:
 
 async def _read_chunks() -> AsyncIterator[bytes]:
     """Pipes and terminals wait in the event loop; files, which epoll refuses, are just read."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
     with contextlib.suppress(OSError):
         fcntl.fcntl(STDIN, _SET_PIPE_SIZE, _PIPE_BYTES)
+    while True:
+        await _readable()
+        data = os.read(STDIN, _READ_BYTES)
+        if not data:
+            return
+        yield data
+
+
+async def _readable() -> None:
+    """Return when one read will not block.
+
+    The watch ends before anything is read: one that goes on could announce the same bytes twice,
+    and the second read would stop the loop. (Standard input stays in blocking mode, because that
+    is a property it shares with other processes.)
+    """
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def announce() -> None:
+        loop.remove_reader(STDIN)
+        ready.set_result(None)
+
     try:
-        loop.add_reader(STDIN, readable.set)
-    except (PermissionError, ValueError):
-        while data := os.read(STDIN, _READ_BYTES):
-            yield data
-            await asyncio.sleep(0)  # the producer's tasks have their turn
+        loop.add_reader(STDIN, announce)
+    except PermissionError:
+        await asyncio.sleep(0)  # a file: the producer's tasks have their turn
         return
     try:
-        while True:
-            await readable.wait()
-            readable.clear()
-            data = os.read(STDIN, _READ_BYTES)
-            if not data:
-                return
-            yield data
+        await ready
     finally:
         loop.remove_reader(STDIN)
 

@@ -13,6 +13,6 @@ KAFKA = "4.3"
 @click.command(epilog="\b\nExample:\n  headrace version -o json")
 @output_option
 def command(output: Output) -> None:
-    """Show the version, and which Kafka's protocol it speaks."""
+    """Show the version."""
     fields = {"version": VERSION, "kafka_protocol": KAFKA, "python": platform.python_version()}
     output.result(fields, f"headrace {VERSION} (Kafka {KAFKA} protocol, Python {fields['python']})")

@@ -1,0 +1,115 @@
+"""Topics, groups, settings and the cluster from the command line, by its JSON contract."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.kafka.headrace import Headrace
+from tests.command_line import LAUNCHER, run
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headrace]:
+    folder = tmp_path_factory.mktemp("admin") / "data"
+    settings = {"group.initial.rebalance.delay.ms": "0"}
+    with Headrace(folder, settings=settings, launcher=LAUNCHER) as broker:
+        yield broker
+
+
+def ask(broker: Headrace, *arguments: str, code: int = 0, given: bytes = b"") -> dict[str, Any]:
+    """The one JSON object that the command writes."""
+    done = run(*arguments, "-o", "json", "-b", broker.bootstrap, given=given)
+    assert (done.code, done.err) == (code, ""), done
+    answer: dict[str, Any] = json.loads(done.out)
+    assert ("error" in answer) == (code != 0)
+    return answer
+
+
+def test_the_life_of_a_topic(broker: Headrace) -> None:
+    made = ask(
+        broker, "topic", "create", "life", "--partitions", "2", "--set", "retention.ms=70000"
+    )
+    assert made["partitions"] == 2
+    again = ask(broker, "topic", "create", "life", code=1)
+    assert again["error"]["code"] == "TOPIC_ALREADY_EXISTS"
+    listed = {t["name"]: t for t in ask(broker, "topic", "list")["topics"]}
+    assert listed["life"]["topic_id"] == made["topic_id"]
+
+    ask(broker, "produce", "life", "-p", "1", given=b"a\nb\n")
+    ask(broker, "topic", "alter", "life", "--partitions", "3", "--set", "segment.bytes=1048576")
+    shown = ask(broker, "topic", "describe", "life")
+    assert [p["log_end_offset"] for p in shown["partitions"]] == [0, 2, 0]
+    assert shown["partitions"][1]["size_bytes"] > 0
+    assert shown["settings"] == {"retention.ms": "70000", "segment.bytes": "1048576"}
+    ask(broker, "topic", "alter", "life", "--unset", "retention.ms")
+    assert set(ask(broker, "topic", "describe", "life")["settings"]) == {"segment.bytes"}
+    assert ask(broker, "topic", "alter", "life", "--partitions", "2", code=1)["error"]["code"] == (
+        "INVALID_PARTITIONS"
+    )
+    assert ask(broker, "topic", "delete", "life", "--yes") == {"deleted": ["life"]}
+    gone = ask(broker, "topic", "describe", "life", code=1)
+    assert gone["error"]["code"] == "UNKNOWN_TOPIC_OR_PARTITION"
+
+
+def test_deleting_several_tells_which_failed(broker: Headrace) -> None:
+    ask(broker, "topic", "create", "one")
+    answer = ask(broker, "topic", "delete", "one", "absent", "--yes", code=1)["error"]
+    assert answer["code"] == "PARTLY_FAILED"
+    assert "'absent'" in answer["message"] and "Deleted: one" in answer["message"]
+
+
+def test_the_life_of_a_group(broker: Headrace) -> None:
+    ask(broker, "produce", "read", given=b"".join(b"%d\n" % n for n in range(10)))
+    read = [
+        "consume",
+        "read",
+        "-g",
+        "readers",
+        "--from-beginning",
+        "-n",
+        "4",
+        "-b",
+        broker.bootstrap,
+    ]
+    assert run(*read).out == b"0\n1\n2\n3\n"
+    assert "readers" in [g["name"] for g in ask(broker, "group", "list")["groups"]]
+    (before,) = ask(broker, "group", "describe", "readers")["offsets"]
+    assert (before["committed_offset"], before["log_end_offset"], before["lag"]) == (4, 10, 6)
+
+    planned = ask(broker, "group", "reset", "readers", "--to-end", "--dry-run")
+    assert (planned["offsets"][0]["before"], planned["offsets"][0]["after"]) == (4, 10)
+    assert ask(broker, "group", "describe", "readers")["offsets"][0]["committed_offset"] == 4
+    ask(broker, "group", "reset", "readers", "--to-offset", "8", "--yes")
+    rest = run("consume", "read", "-g", "readers", "-e", "-b", broker.bootstrap)
+    assert rest.out == b"8\n9\n"
+    ask(broker, "group", "reset", "new", "--topic", "read", "--to-beginning", "--yes")
+    assert ask(broker, "group", "describe", "new")["offsets"][0]["committed_offset"] == 0
+
+    assert ask(broker, "group", "delete", "readers", "--yes") == {"deleted": "readers"}
+    gone = ask(broker, "group", "describe", "readers", code=1)
+    assert gone["error"]["code"] == "GROUP_ID_NOT_FOUND"
+
+
+def test_settings_are_set_and_returned_to_their_defaults(broker: Headrace) -> None:
+    ask(broker, "topic", "create", "settled")
+    ask(broker, "config", "set", "topic", "settled", "retention.ms=1234")
+    (setting,) = ask(broker, "config", "get", "topic", "settled", "retention.ms")["settings"]
+    assert (setting["value"], setting["source"]) == ("1234", "topic")
+    ask(broker, "config", "set", "topic", "settled", "--unset", "retention.ms")
+    (setting,) = ask(broker, "config", "get", "topic", "settled", "retention.ms")["settings"]
+    assert (setting["value"], setting["source"]) == ("604800000", "default")
+    bad = ask(broker, "config", "set", "topic", "settled", "retention.ms=soon", code=1)
+    assert bad["error"]["code"] == "INVALID_CONFIG" and "retention.ms" in bad["error"]["message"]
+    unknown = ask(broker, "config", "get", "broker", "1", "nonsense", code=1)
+    assert unknown["error"]["code"] == "UNKNOWN_SETTING"
+
+
+def test_the_cluster_shows_its_broker(broker: Headrace) -> None:
+    state = ask(broker, "cluster", "status")
+    assert [(b["host"], b["port"]) for b in state["brokers"]] == [("127.0.0.1", broker.kafka_port)]
+    assert state["controller"] == state["brokers"][0]["id"]
+    assert state["leaderless"] == []
+    text = run("cluster", "status", "-b", broker.bootstrap).out.decode()
+    assert "BROKER" in text and f"127.0.0.1:{broker.kafka_port}" in text

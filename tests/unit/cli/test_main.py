@@ -1,0 +1,106 @@
+"""The contract of the command line that needs no broker: codes, words, JSON, help."""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from headrace.base.version import VERSION
+from headrace.cli.main import COMMANDS, headrace
+
+from tests.command_line import run
+
+ROOT = Path(__file__).parents[3]
+
+
+def every_command() -> Iterator[list[str]]:
+    context = click.Context(headrace)
+    for name in COMMANDS:
+        command = headrace.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from ([name, inner] for inner in command.commands)
+        else:
+            yield [name]
+
+
+@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
+def test_every_help_has_an_example_of_that_command(path: list[str]) -> None:
+    shown = CliRunner().invoke(headrace, [*path, "--help"], prog_name="headrace")
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"headrace {' '.join(path)}" in shown.output.partition("Example")[2]
+
+
+def test_the_list_of_commands_says_what_each_command_says() -> None:
+    context = click.Context(headrace)
+    for name, line in COMMANDS.items():
+        command = headrace.get_command(context, name)
+        assert command is not None and command.help is not None
+        assert command.help.startswith(line), name
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    done = run("version", "-o", "json")
+    assert (done.code, json.loads(done.out)["version"]) == (0, VERSION)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["vesion"], "Did you mean 'version'"),
+        (["consume"], "Missing argument 'TOPIC'"),
+        (["consume", "t", "--offset", "1", "--from-beginning"], "Only one of"),
+        (["consume", "t", "--format", "%y"], "%y stands for nothing"),
+        (["consume", "t", "--timestamp", "yesterday"], "'yesterday' is neither"),
+        (["produce", "t", "--header", "x"], "NAME=VALUE"),
+        (["topic", "alter", "t"], "Nothing to change"),
+        (["topic", "delete", "t"], "needs --yes"),
+        (["group", "reset", "g"], "Give one of"),
+    ],
+)
+def test_called_wrongly_is_code_2_and_a_sentence(arguments: list[str], part: str) -> None:
+    # Nobody is at the address: a usage error is told before anybody is asked.
+    arguments = [*arguments, *(["-b", "127.0.0.1:1"] if arguments != ["vesion"] else [])]
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, b"")
+    assert part in done.err and done.err.startswith("headrace: ") and "\x1b" not in done.err
+
+
+def test_errors_are_one_json_object_on_stdout() -> None:
+    usage = run("consume", "-o", "json")
+    assert (usage.code, usage.err) == (2, "")
+    assert json.loads(usage.out)["error"]["code"] == "USAGE"
+    failed = run("topic", "list", "-b", "127.0.0.1:1", "--output=json")
+    assert (failed.code, failed.err) == (1, "")
+    assert json.loads(failed.out)["error"]["code"] == "UNREACHABLE"
+
+
+def test_no_broker_says_where_and_how_to_start_one() -> None:
+    done = run("topic", "list", environment={"HEADRACE_BOOTSTRAP": "127.0.0.1:1"})
+    assert (done.code, done.out) == (1, b"")
+    assert "127.0.0.1:1" in done.err and "headrace dev" in done.err and "--bootstrap" in done.err
+
+
+def test_a_bad_setting_names_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "broker.properties"
+    file.write_text("# ours\nnum.partitions = many\n")
+    done = run("broker", "--config", str(file))
+    assert done.code == 1
+    assert str(file) in done.err and "num.partitions=many" in done.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_completes_commands(shell: str) -> None:
+    assert b"_HEADRACE_COMPLETE" in run("completion", shell).out
+
+
+def test_completion_answers_with_commands_and_their_lines() -> None:
+    asked = {"_HEADRACE_COMPLETE": "zsh_complete", "COMP_WORDS": "headrace con", "COMP_CWORD": "1"}
+    answer = run(environment=asked).out.decode().split("\n")
+    assert answer[:2] == ["plain", "consume"]
+    assert "config" in answer
