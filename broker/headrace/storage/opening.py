@@ -254,17 +254,18 @@ def _begin_indexes_anew(segment: Segment) -> None:
 
 def _trusted(segment: Segment, recovery_point: int, interval_bytes: int) -> Scan:
     """Keep of the indexes what is below the recovery point and right; the scan begins there."""
-    index, file = segment.index, segment.file()
-    if index.load() >= 0 and segment.time_index.load() >= 0:
-        number = index.floor_offset(recovery_point - 1 - segment.base_offset)
-        if number >= 0 and index.ordered(number + 1):
+    index, time_index, file = segment.index, segment.time_index, segment.file()
+    relative = recovery_point - 1 - segment.base_offset
+    if index.load() >= 0 and time_index.load() >= 0:
+        number = index.floor_offset(relative)
+        if number >= 0 and index.ordered(number + 1) and _first_timestamp(segment):
             offset, position = index.entry(number)
             head = file.pread(walk.STEP.size, position)
-            if len(head) == walk.STEP.size:
+            time_index.trust(relative)
+            if len(head) == walk.STEP.size and (time_index.entries or segment.first_timestamp < 0):
                 base, _, delta = walk.STEP.unpack(head)
-                if base + delta == segment.base_offset + offset and _first_timestamp(segment):
+                if base + delta == segment.base_offset + offset:
                     index.cut(number + 1)
-                    segment.time_index.trust(recovery_point - 1 - segment.base_offset)
                     segment.take_max_timestamp()
                     segment.next_index_at = position + interval_bytes
                     segment.loaded = True
