@@ -243,7 +243,9 @@ def test_dump_log_segments_finds_nothing_wrong(exchange: Exchange, tmp_path: Pat
         assert deep.count(" is followed by ") == len(bases) - 1, whose
         indexes = (".index", ".timeindex")
         sane = dump(folder, "--index-sanity-check", suffixes=indexes)
-        assert sane.count("passed sanity check") == 2 * len(bases), whose
+        # Of an empty index, as Kafka's last segment has one here, the tool says nothing.
+        filled = [f for f in folder.iterdir() if f.name.endswith(indexes) and f.stat().st_size]
+        assert sane.count("passed sanity check") == len(filled) > len(bases), whose
         for output in (
             dump(folder, "--verify-index-only", suffixes=indexes),
             dump(folder, suffixes=(*indexes, ".snapshot")),
