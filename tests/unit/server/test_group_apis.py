@@ -114,7 +114,7 @@ async def test_find_coordinator(version: int) -> None:
             FIND_COORDINATOR, version, key="x", key_type=1, coordinator_keys=["x"]
         )
         found = answer.coordinators[0] if version >= 4 else answer
-        assert found.error_code == Code.INVALID_REQUEST
+        assert found.error_code == Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         assert not Code(found.error_code).retriable
 
 

@@ -1,10 +1,12 @@
 """FindCoordinator v0-v6. Behaviour: type 0 (groups) by the leader of the group's partition of
-__consumer_offsets, which is created on the first request. Types 1 (transactions) and 2 (share
-groups) get INVALID_REQUEST.
+__consumer_offsets, which is created on the first request. Type 1 (transactions) gets
+TRANSACTIONAL_ID_AUTHORIZATION_FAILED and type 2 (share groups) INVALID_REQUEST.
 
 Skipped: FindCoordinator answers the request that creates __consumer_offsets once it is created;
 Kafka answers it with COORDINATOR_NOT_AVAILABLE.
 Skipped: FindCoordinator of type 1 or 2 is refused: transactions and share groups are not served.
+Transactions with TRANSACTIONAL_ID_AUTHORIZATION_FAILED and a message that says so, because it is
+final for every client; librdkafka asks again for ever on INVALID_REQUEST.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 _GROUP: Final = 0
+_TRANSACTION: Final = 1
 _NOT_SERVED: Final = {1: "transactions", 2: "share groups"}
 _BATCHED_FROM: Final = 4
 _NOWHERE: Final = Endpoint(listener="", host="", port=-1)
@@ -44,7 +47,10 @@ async def _find(broker: "Broker", key_type: int, key: str, context: RequestConte
     if key_type != _GROUP:
         what = _NOT_SERVED.get(key_type, f"coordinators of type {key_type}")
         message = f"This broker does not serve {what}."
-        return Code.INVALID_REQUEST, message, -1, _NOWHERE
+        code = Code.INVALID_REQUEST
+        if key_type == _TRANSACTION:
+            code = Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return code, message, -1, _NOWHERE
     unavailable = (Code.COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.")
     if await broker.groups.ensure_topic() is not None:
         return *unavailable, -1, _NOWHERE
