@@ -236,8 +236,11 @@ class Broker:
 
     async def _create(self, name: str) -> Refusal | None:
         if name in INTERNAL_TOPICS:
-            return await self.groups.create_topic(name)
+            refusal = await self.groups.create_topic(name)
+            await self.partitions.all_open()
+            return refusal
         made = await self.controller.create_topic(NewTopic(name=name))
+        await self.partitions.all_open()
         if isinstance(made, Refusal) and made.code != Code.TOPIC_ALREADY_EXISTS:
             return made
         return None

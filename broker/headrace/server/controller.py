@@ -99,9 +99,16 @@ class Controller:
         if refusal is None:
             return None
         await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
-        if refusal.code is Code.TOPIC_ALREADY_EXISTS:
+        if refusal.code is not Code.TOPIC_ALREADY_EXISTS:
+            return refusal
+        # A guard failed: somebody made this topic, or we are the controller no longer.
+        try:
+            taken = await self._store.get(key) is not None
+        except Unavailable as error:
+            return _away(str(error))
+        if taken:
             return Refusal(refusal.code, f"Topic '{topic.name}' already exists.")
-        return refusal
+        return Refusal(Code.NOT_CONTROLLER, "The controller changed meanwhile; try again.")
 
     async def _write_partitions(
         self,

@@ -129,12 +129,16 @@ class Flusher:
 
     def disk_full(self, partition: Flushable) -> Refusal:
         """A write found no room: the partition refuses writes until there is some."""
-        self.full = True
-        self._on_disk_full()
+        self.no_room()
         return Refusal(
             Code.KAFKA_STORAGE_ERROR,
             f"{partition.name}: the disk is full; delete topics or records, or make room",
         )
+
+    def no_room(self) -> None:
+        """The disk is full: everybody's writes are refused until there is room."""
+        self.full = True
+        self._on_disk_full()
 
     def failed(self, partition: Flushable, why: str) -> None:
         """A sync or write failed: nothing is known about unsynced bytes. Never retried."""

@@ -1,7 +1,9 @@
 """All partitions on this broker: opened at start, and following the cluster image from then on."""
 
 import asyncio
-from collections.abc import Hashable, Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import structlog
@@ -16,11 +18,15 @@ from headrace.server.metadata import Metadata
 from headrace.server.partition import Partition
 from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.flush import Flush
 from headrace.storage.log import Log
 
 log = structlog.get_logger("headrace.log")
 
+_CLOSING_THREADS = 16
+"""Syncs at once: the file system's journal commits them together."""
+_ROOM_RETRY_S = 1.0
 _SLICE_S = 0.002
 """Long work gives the loop back after this long (decision 2)."""
 
@@ -48,7 +54,8 @@ class Partitions:
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_key: dict[tuple[Hashable, int], Partition] = {}
         self._image = ClusterImage(cluster_id="")
-        self._opening = True
+        self._to_open: deque[tuple[UUID, int]] = deque()
+        self._all_open: asyncio.Future[None] | None = None
 
     def get(self, topic: str, index: int) -> Partition | None:
         """The partition if this broker holds it."""
@@ -83,8 +90,8 @@ class Partitions:
         state = self._image.topics.get(topic)
         if state is None or not 0 <= index < len(state.partitions):
             return Code.UNKNOWN_TOPIC_OR_PARTITION
-        if self._opening:
-            return Code.LEADER_NOT_AVAILABLE
+        if self._node_id in state.partitions[index].replicas:
+            return Code.LEADER_NOT_AVAILABLE  # It is about to be opened.
         return Code.NOT_LEADER_OR_FOLLOWER
 
     async def open_all(self, image: ClusterImage) -> None:
@@ -98,12 +105,11 @@ class Partitions:
             settings = self._metadata.log_settings(topic)
             for index, state in enumerate(topic.partitions):
                 if self._node_id in state.replicas:
-                    self._open(topic, index, state, settings)
+                    self._open(topic, index, state, settings, clean=self._data_dir.was_clean)
                 if self._loop.time() - began > _SLICE_S:
                     await asyncio.sleep(0)
                     began = self._loop.time()
         self._image = image
-        self._opening = False
 
     def follow(self, old: ClusterImage, new: ClusterImage) -> None:
         """Apply a change of the image: create, configure, assign, remove. O(topics) compares."""
@@ -119,6 +125,7 @@ class Partitions:
         for name, topic in old.topics.items():
             if name not in new.topics:
                 self._remove_topic(topic)
+        self._open_some()
 
     def _apply(self, before: TopicState | None, topic: TopicState) -> None:
         settings = self._metadata.log_settings(topic)
@@ -127,14 +134,43 @@ class Partitions:
                 continue
             partition = self._by_name.get((topic.name, index))
             if partition is None:
-                try:
-                    self._open(topic, index, state, settings)
-                except DiskFault as fault:
-                    self._flusher.fault(f"{topic.name}-{index}: {fault}")
+                self._to_open.append((topic.topic_id, index))
                 continue
             if before is not None and before.settings != topic.settings:
                 partition.configure(settings)
             partition.assign(state, settings.min_insync_replicas)
+
+    def _open_some(self) -> None:
+        """Open what waits for it, at most 2 ms long; a topic of many partitions takes turns."""
+        began = self._loop.time()
+        while self._to_open and self._loop.time() - began < _SLICE_S:
+            topic_id, index = self._to_open.popleft()
+            topic = self._image.topic_by_id(topic_id)
+            if topic is None or (topic.name, index) in self._by_name:
+                continue
+            try:
+                settings = self._metadata.log_settings(topic)
+                self._open(topic, index, topic.partitions[index], settings, clean=False)
+            except DiskFull:
+                # Its requests are answered with a retriable error until there is room.
+                self._to_open.appendleft((topic_id, index))
+                self._flusher.no_room()
+                self._loop.call_later(_ROOM_RETRY_S, self._open_some)
+                break
+            except DiskFault as fault:
+                self._flusher.fault(f"{topic.name}-{index}: {fault}")
+        if self._to_open and not self._flusher.full:
+            if self._all_open is None:
+                self._all_open = self._loop.create_future()
+            self._loop.call_soon(self._open_some)
+        elif self._all_open is not None:
+            self._all_open.set_result(None)
+            self._all_open = None
+
+    async def all_open(self) -> None:
+        """Return once every partition of the image that belongs here is open."""
+        while self._all_open is not None:
+            await asyncio.shield(self._all_open)
 
     def configure_all(self) -> None:
         """The defaults changed: every topic's settings are worked out again."""
@@ -145,7 +181,13 @@ class Partitions:
                     partition.configure(wanted)
 
     def _open(
-        self, topic: TopicState, index: int, state: PartitionState, settings: LogSettings
+        self,
+        topic: TopicState,
+        index: int,
+        state: PartitionState,
+        settings: LogSettings,
+        *,
+        clean: bool,
     ) -> None:
         producers = Producers()
         opened = Log.open(
@@ -153,10 +195,11 @@ class Partitions:
             self._data_dir.partition_path(topic.name, index, topic.topic_id),
             settings,
             producers,
-            clean=self._data_dir.was_clean,
+            clean=clean,
             recovery_point=self._data_dir.recovery_point(topic.name, index),
             log_start_offset=self._data_dir.log_start_offset(topic.name, index),
             now_ms=self._clock.wall_ms(),
+            open_segments=self._data_dir.open_segments,
         )
         partition = Partition(
             topic=topic.name,
@@ -174,6 +217,8 @@ class Partitions:
         self._by_key[topic.topic_id.bytes, index] = partition
 
     def _remove_topic(self, topic: TopicState) -> None:
+        retired: list[str] = []
+        delay_s = 0.0
         for index in range(len(topic.partitions)):
             partition = self._by_name.pop((topic.name, index), None)
             if partition is None:
@@ -183,15 +228,31 @@ class Partitions:
             partition.closed()
             partition.log.close(clean=False)
             try:
-                path = self._data_dir.retire_partition(topic.name, index, topic.topic_id)
+                retired.append(self._data_dir.retire_partition(topic.name, index, topic.topic_id))
             except DiskFault as fault:
                 self._flusher.fault(f"{partition.name}: {fault}")
-                continue
             # A full disk does not wait: a reader's open file stays readable without its name.
-            delay_s = (
-                0 if self._flusher.full else partition.log.settings.file_delete_delay_ms / 1000
-            )
-            self._loop.call_later(delay_s, self._data_dir.remove_retired, path)
+            if not self._flusher.full:
+                delay_s = partition.log.settings.file_delete_delay_ms / 1000
+        if retired:
+            self._in_thread(self._data_dir.sync_names)
+            self._loop.call_later(delay_s, self._in_thread, self._remove_retired, retired)
+
+    def _remove_retired(self, paths: list[str]) -> None:
+        for path in paths:
+            self._data_dir.remove_retired(path)
+
+    def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
+        """Run what may block for long; a fault of the disk ends up where all do."""
+
+        def finished(done: asyncio.Future[None]) -> None:
+            fault = done.exception()
+            if isinstance(fault, DiskFault):
+                self._flusher.fault(str(fault))
+            elif fault is not None:
+                raise fault
+
+        self._loop.run_in_executor(None, work, *arguments).add_done_callback(finished)
 
     def checkpoint(self) -> None:
         """Write where recovery may start and where each log starts. Raises DiskFault."""
@@ -201,14 +262,25 @@ class Partitions:
         )
 
     async def close(self) -> bool:
-        """Flush and close every log; True if all of it worked."""
+        """Flush and close every log, many at once; True if all of it worked."""
+        flushes: list[tuple[Partition, Flush]] = []
         clean = True
         for partition in tuple(self):
+            if partition.failure is not None:
+                clean = False
+                continue
             partition.closed()
+            flushes.append((partition, partition.log.begin_close()))
+        with ThreadPoolExecutor(_CLOSING_THREADS) as pool:
+            runs = (self._loop.run_in_executor(pool, flush.run) for _, flush in flushes)
+            outcomes = await asyncio.gather(*runs, return_exceptions=True)
+        for (partition, flush), outcome in zip(flushes, outcomes, strict=True):
             try:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                partition.log.flushed(flush)
                 partition.log.close(clean=True)
-            except DiskFault as fault:
+            except (DiskFault, DiskFull) as fault:
                 clean = False
                 log.error("a log could not be closed", partition=partition.name, fault=str(fault))
-            await asyncio.sleep(0)
         return clean

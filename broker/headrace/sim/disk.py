@@ -132,19 +132,21 @@ class SimDisk:
         self.check_fault("read", path)
         return bytes(self._inode(path).data)
 
-    def write_atomically(self, path: str, parts: Sequence[Buffer]) -> None:
+    def write_atomically(self, path: str, parts: Sequence[Buffer], *, durable: bool = True) -> None:
         beside = path + ".tmp"
         self.remove(beside)
         file = self.open(beside, create=True)
         try:
             for part in parts:
                 file.append(part)
-            file.sync()
+            if durable:
+                file.sync()
         except DiskFull:
             self.remove(beside)
             raise
         self.rename(beside, path)
-        self.sync_dir(path.rpartition("/")[0] or "/")
+        if durable:
+            self.sync_dir(path.rpartition("/")[0] or "/")
 
     def list(self, path: str) -> list[str]:
         return sorted(self._directory(path).names)
@@ -162,15 +164,16 @@ class SimDisk:
             return FileStat(0, 0)
         return FileStat(len(node.data), node.modified_ms)
 
-    def make_dir(self, path: str) -> None:
+    def make_dir(self, path: str, *, durable: bool = True) -> None:
         if self.exists(path):
             return
         parent = path.rpartition("/")[0] or "/"
-        self.make_dir(parent)
+        self.make_dir(parent, durable=durable)
         self.check_fault("make_dir", path)
         self._directory(parent).change(None, path.rpartition("/")[2], Directory())
         self.happened(Operation("make_dir", path))
-        self.sync_dir(parent)
+        if durable:
+            self.sync_dir(parent)
 
     def rename(self, old: str, new: str) -> None:
         self.check_fault("rename", old)

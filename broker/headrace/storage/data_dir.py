@@ -209,6 +209,8 @@ class DataDir:
     def partition_path(self, topic: str, index: int, topic_id: UUID) -> str:
         """The partition's folder, made with its partition.metadata if it is absent.
 
+        Nothing is synced here: a topic of many partitions would stop the loop for as many syncs.
+        The log's first flush makes the folder durable, before anything in it counts as such.
         A folder of that name with another topic's id is set aside first, and its offsets are
         forgotten.
         """
@@ -218,9 +220,9 @@ class DataDir:
             return path
         if found is not None:
             self._set_aside(f"{topic}-{index}")
-        self.disk.make_dir(path)
+        self.disk.make_dir(path, durable=False)
         text = f"version: 0\ntopic_id: {encode_uuid(topic_id)}"
-        self.disk.write_atomically(f"{path}/{PARTITION_METADATA}", [text.encode()])
+        self.disk.write_atomically(f"{path}/{PARTITION_METADATA}", [text.encode()], durable=False)
         return path
 
     def _topic_id_in(self, path: str) -> UUID | None:
@@ -250,9 +252,10 @@ class DataDir:
         return self._rename(name, self._topic_id_in(f"{self.path}/{name}") or UUID(int=0), "stray")
 
     def retire_partition(self, topic: str, index: int, topic_id: UUID) -> str:
-        """Rename a deleted partition's folder, durably, for `remove_retired`; returns its path.
+        """Rename a deleted partition's folder for `remove_retired`; returns its path.
 
-        A restart finishes the deletion, and a new topic of that name begins with nothing.
+        `sync_names` makes it durable. A restart finishes the deletion, and a new topic of that
+        name begins with nothing.
         """
         name = f"{topic}-{index}"
         if not self.disk.exists(f"{self.path}/{name}"):
@@ -267,8 +270,11 @@ class DataDir:
         new = topic[: _NAME_BYTES_MAX - len(suffix)] + suffix
         self.disk.remove_tree(f"{self.path}/{new}")
         self.disk.rename(f"{self.path}/{name}", f"{self.path}/{new}")
-        self.disk.sync_dir(self.path)
         return new
+
+    def sync_names(self) -> None:
+        """Make renames of partitions' folders survive a power cut. Raises DiskFault."""
+        self.disk.sync_dir(self.path)
 
     def remove_retired(self, path: str) -> None:
         """Remove what `retire_partition` renamed."""

@@ -83,8 +83,12 @@ class Disk(Protocol):
         """A whole small file (checkpoint, snapshot). Raises FileNotFoundError."""
         ...
 
-    def write_atomically(self, path: str, parts: Sequence[Buffer]) -> None:
-        """Replace a small file: write beside it, sync, rename, sync the directory."""
+    def write_atomically(self, path: str, parts: Sequence[Buffer], *, durable: bool = True) -> None:
+        """Replace a small file: write beside it, sync, rename, sync the directory.
+
+        Not `durable` leaves out both syncs: a process that is killed leaves the old file or the
+        new one, a power cut may leave anything.
+        """
         ...
 
     def list(self, path: str) -> list[str]:
@@ -97,8 +101,8 @@ class Disk(Protocol):
         """Size and time of the last write, without opening. Raises FileNotFoundError."""
         ...
 
-    def make_dir(self, path: str) -> None:
-        """Create a directory and its parents, and sync the directories that hold them."""
+    def make_dir(self, path: str, *, durable: bool = True) -> None:
+        """Create a directory and its parents; `durable` syncs the directories that hold them."""
         ...
 
     def rename(self, old: str, new: str) -> None:

@@ -14,9 +14,8 @@ class Flush:
     producer snapshot and the leader epochs come along, so that recovery may begin there.
     """
 
-    __slots__ = ("_disk", "_files", "_folder", "checkpoint", "epochs", "generation", "names_new",
-                 "offset",
-                 "unfinished", "unsynced")  # fmt: skip
+    __slots__ = ("_disk", "_files", "_folder", "checkpoint", "epochs", "folder_new", "generation",
+                 "names_new", "offset", "unfinished", "unsynced")  # fmt: skip
 
     def __init__(
         self,
@@ -29,6 +28,7 @@ class Flush:
         unfinished: Sequence[Segment | File],
         generation: int,
         names_new: bool,
+        folder_new: bool,
         checkpoint: bool,
         epochs: bytes | None,
     ) -> None:
@@ -40,6 +40,7 @@ class Flush:
         self.unfinished = unfinished
         self.generation = generation
         self.names_new = names_new
+        self.folder_new = folder_new
         self.checkpoint = checkpoint
         self.epochs = epochs
 
@@ -55,6 +56,8 @@ class Flush:
                 self._write_epochs(self.epochs)
             elif self.names_new:
                 self._disk.sync_dir(self._folder)
+            if self.folder_new:
+                self._disk.sync_dir(self._folder.rpartition("/")[0])
         except FileNotFoundError:
             # The partition was deleted meanwhile and its folder renamed: nothing is left to do.
             if self._disk.exists(self._folder):

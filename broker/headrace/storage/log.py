@@ -66,7 +66,7 @@ class Log:
     __slots__ = ("_closing", "_file", "_generation", "_leader_epoch", "_places",
                  "_roll_above_bytes", "_roll_above_ms", "_roll_above_offset",
                  "_roll_above_timestamp", "_rolled_bytes", "_settings", "_unfinished",
-                 "_unsynced", "active", "disk", "durable_offset", "epochs", "ledger",
+                 "_unsynced", "active", "disk", "durable_offset", "epochs", "folder_new", "ledger",
                  "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
                  "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
 
@@ -93,6 +93,8 @@ class Log:
         self.durable_offset = 0
         self.recovered = Recovered()
         self.names_new = True
+        # The folder itself may be a name that no power cut has been held off from yet.
+        self.folder_new = True
         self._settings = settings
         self._unsynced: list[Segment] = []  # rolled, their batches not known to be durable
         self._unfinished: list[Segment | File] = []  # the same of indexes, and of snapshots
@@ -421,8 +423,9 @@ class Log:
         flush = Flush(self.disk, self.path, files, offset=self.log_end_offset,
                       unsynced=tuple(unsynced), unfinished=tuple(unfinished),
                       generation=self._generation, names_new=self.names_new,
+                      folder_new=self.folder_new,
                       checkpoint=checkpoint, epochs=epochs)  # fmt: skip
-        self.names_new = False
+        self.names_new = self.folder_new = False
         if epochs is not None:
             self.epochs.dirty = False
         return flush

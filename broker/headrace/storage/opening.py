@@ -88,7 +88,7 @@ def complete(
             _epochs_from_batches(log, end)
             log.epochs.dirty = True
         log.log_end_offset = log.recovery_point = log.durable_offset = end
-        log.names_new = False
+        log.names_new = log.folder_new = False
         reload_ledger(log, end)
         log.snapshots.remove_from(end + 1)
         log.snapshots.keep([segment.base_offset for segment in log.segments], newest=1)

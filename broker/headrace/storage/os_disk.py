@@ -158,21 +158,23 @@ class OsDisk:
         with _translating("read", path), open(path, "rb") as file:
             return file.read()
 
-    def write_atomically(self, path: str, parts: Sequence[Buffer]) -> None:
+    def write_atomically(self, path: str, parts: Sequence[Buffer], *, durable: bool = True) -> None:
         beside = path + ".tmp"
         self.remove(beside)
         file = self.open(beside, create=True)
         try:
             for part in parts:
                 file.append(part)
-            file.sync()
+            if durable:
+                file.sync()
         except DiskFull:
             self.remove(beside)
             raise
         finally:
             file.close()
         self.rename(beside, path)
-        self.sync_dir(os.path.dirname(path))
+        if durable:
+            self.sync_dir(os.path.dirname(path))
 
     def list(self, path: str) -> list[str]:
         with _translating("list", path):
@@ -186,15 +188,16 @@ class OsDisk:
             found = os.stat(path)
         return FileStat(found.st_size, found.st_mtime_ns // 1_000_000)
 
-    def make_dir(self, path: str) -> None:
+    def make_dir(self, path: str, *, durable: bool = True) -> None:
         if os.path.isdir(path):
             return
         parent = os.path.dirname(path)
         if parent != path:
-            self.make_dir(parent)
+            self.make_dir(parent, durable=durable)
         with _translating("make the directory", path):
             os.mkdir(path)
-        self.sync_dir(parent)
+        if durable:
+            self.sync_dir(parent)
 
     def rename(self, old: str, new: str) -> None:
         with _translating("rename", old):

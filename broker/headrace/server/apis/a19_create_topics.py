@@ -38,6 +38,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
                 topics.append(_refused(item, too_many(broker.settings)))
             else:
                 topics.append(await _create(broker, item, request.validate_only, context))
+    await broker.partitions.all_open()
     return {"topics": topics}
 
 

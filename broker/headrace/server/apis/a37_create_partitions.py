@@ -39,4 +39,6 @@ async def _create(broker: "Broker", topic: Any, validate_only: bool) -> Refusal 
     if topic.assignments is not None:
         assignments = tuple(tuple(a.broker_ids) for a in topic.assignments)
     more = MorePartitions(name=topic.name, partition_count=topic.count, assignments=assignments)
-    return await broker.controller.create_partitions(more, validate_only=validate_only)
+    refusal = await broker.controller.create_partitions(more, validate_only=validate_only)
+    await broker.partitions.all_open()
+    return refusal
