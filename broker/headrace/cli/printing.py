@@ -34,8 +34,7 @@ class Printer:
                 next_offset = self._add_records(batch, fetched, out)
                 if self.full:
                     break
-        if out:
-            write_all(b"".join(out))
+        write_all(out)
         return next_offset if self.full else fetched.next_offset
 
     def _fits(self, count: int) -> bool:
@@ -51,9 +50,10 @@ class Printer:
             return
         self._pay_line_end(out)
         try:
-            out.append(b"\n".join(values) + b"\n")  # type: ignore[arg-type]
+            out.append(b"\n".join(values))  # type: ignore[arg-type]
         except TypeError:  # a value is None: a tombstone is shown as an empty line
-            out.append(b"\n".join(value or b"" for value in values) + b"\n")
+            out.append(b"\n".join(value or b"" for value in values))
+        out.append(b"\n")
         self.count += len(values)
 
     def _add_records(self, batch: FetchedBatch, fetched: Fetched, out: list[bytes]) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 STDIN: Final = 0
@@ -13,6 +13,7 @@ STDOUT: Final = 1
 _READ_BYTES: Final = 128 * 1024
 """Half of a producer's batch: large enough that the loop around it costs nothing."""
 _PIPE_BYTES: Final = 1024 * 1024
+_PARTS_MAX: Final = 512  # IOV_MAX is 1024
 _SET_PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ of Linux, which the module lacks before 3.10
 
 
@@ -74,8 +75,12 @@ async def _readable() -> None:
         loop.remove_reader(STDIN)
 
 
-def write_all(data: bytes) -> None:
-    """To standard output, waiting for its reader. Raises BrokenPipeError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(STDOUT, view) :]
+def write_all(parts: Sequence[bytes]) -> None:
+    """To standard output, without joining, waiting for its reader. Raises BrokenPipeError."""
+    for first in range(0, len(parts), _PARTS_MAX):
+        some = parts[first : first + _PARTS_MAX]
+        written = os.writev(STDOUT, some)
+        if written < sum(map(len, some)):
+            rest = memoryview(b"".join(some))[written:]
+            while rest:
+                rest = rest[os.write(STDOUT, rest) :]

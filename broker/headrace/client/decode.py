@@ -1,20 +1,51 @@
-"""The values of a batch's records, for consumers that want nothing else: half a microsecond each.
+"""The values of a batch's records, for consumers that want nothing else.
 
-`wire.records.walk` gives whole records and takes several times as long.
+Keyless records are cut apart by one regular expression, at a quarter of a microsecond each; a
+loop reads the others in half of one. `wire.records.walk` gives whole records and takes longer.
 """
 
+import re
+from typing import Final
+
+from headrace.client.encode import AFTER_DELTA
 from headrace.wire.records import CorruptRecords
 from headrace.wire.varint import VarintError, read_varint
 
 _NO_KEY = 1
 
+_VARINT: Final = rb"[\x80-\xff]*+[\x00-\x7f]"
+# Length, attributes, timestamp delta, offset delta, no key; caught: no key and value length.
+_HEAD: Final = _VARINT + rb"\x00" + _VARINT + _VARINT + rb"(\x01" + _VARINT + rb")"
+_FIRST = re.compile(_HEAD)
+_BETWEEN = re.compile(rb"\x00" + _HEAD)  # no headers, which ends the record before
+
 
 def decode_values(payload: bytes, record_count: int) -> list[bytes | None]:
-    """The value of each record in unpacked records. Raises CorruptRecords.
+    """The value of each record in unpacked records. Raises CorruptRecords."""
+    return _cut(payload, record_count) or _walk(payload, record_count)
 
-    Varints of one and two bytes, which most are, are read here: a call for each would double
-    the time.
+
+def _cut(payload: bytes, record_count: int) -> list[bytes | None] | None:
+    """The values where no record has a key, a null value or headers; None where it cannot tell.
+
+    A value may hold bytes that look like what stands between two. So each value found must have
+    the length that stands before it: then, from the first record on, each one ends where the
+    next begins, and the cuts are the true ones.
     """
+    first = _FIRST.match(payload)
+    if first is None or payload[-1]:
+        return None
+    parts = _BETWEEN.split(payload[first.end() : -1])
+    values = parts[0::2]
+    if len(values) != record_count:
+        return None
+    if list(map(AFTER_DELTA.__getitem__, map(len, values))) != [first[1], *parts[1::2]]:
+        return None
+    return values
+
+
+def _walk(payload: bytes, record_count: int) -> list[bytes | None]:
+    """Varints of one and two bytes, which most are, are read here: a call for each is too slow."""
     values: list[bytes | None] = []
     append = values.append
     position = 0

@@ -28,7 +28,7 @@ def encode_values(values: Sequence[bytes]) -> bytes:
         columns = zip(
             map(_BEFORE_DELTA[delta_bytes].__getitem__, lengths),
             deltas[first:last],
-            map(_AFTER_DELTA.__getitem__, lengths),
+            map(AFTER_DELTA.__getitem__, lengths),
             run,
             strict=False,
         )
@@ -57,7 +57,7 @@ class _BeforeDelta(dict[int, bytes]):
         self._delta_bytes = delta_bytes
 
     def __missing__(self, length: int) -> bytes:
-        body_bytes = 2 + self._delta_bytes + len(_AFTER_DELTA[length]) + length + 1
+        body_bytes = 2 + self._delta_bytes + len(AFTER_DELTA[length]) + length + 1
         entry = b"\0" + _varlong(body_bytes) + b"\0\0"  # attributes, timestamp delta
         return _keep(self, length, entry)
 
@@ -77,4 +77,5 @@ def _keep(table: dict[int, bytes], length: int, entry: bytes) -> bytes:
 
 _DELTA_RANGES: Final = ((1, 0, 1 << 6), (2, 1 << 6, 1 << 13), (3, 1 << 13, RECORDS_MAX))
 _BEFORE_DELTA: Final = {n: _BeforeDelta(n) for n, _, _ in _DELTA_RANGES}
-_AFTER_DELTA: Final = _AfterDelta()
+AFTER_DELTA: Final = _AfterDelta()
+"""Also what `decode` compares lengths with."""

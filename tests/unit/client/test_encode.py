@@ -27,6 +27,15 @@ def test_offset_deltas_grow_by_a_byte_where_they_should(count: int) -> None:
     assert encode_values(values) == payload_of([NewRecord(None, v, 0) for v in values])
 
 
+def test_a_value_that_holds_what_stands_between_two_is_not_cut() -> None:
+    between = encode_values([b"a", b"b"]).removeprefix(encode_values([b"a"])[:-1])[:-1]
+    decoy = [b"x" + between + b"y", b"z"]
+    assert decode_values(encode_values(decoy), 2) == decoy
+    # The second record has a key, so the cuts found are as many as the records, and wrong.
+    records = [NewRecord(None, decoy[0], 0), NewRecord(b"k", b"v", 0)]
+    assert decode_values(payload_of(records), 2) == [decoy[0], b"v"]
+
+
 RECORDS = st.builds(
     NewRecord,
     st.none() | st.binary(max_size=100),

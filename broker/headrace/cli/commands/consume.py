@@ -15,7 +15,6 @@ from headrace.cli.record_format import formatter
 from headrace.cli.session import connected
 from headrace.client.cluster import Cluster
 from headrace.client.consumer import Consumer, TopicPartition
-from headrace.client.group import GroupConsumer
 from headrace.client.offsets import EARLIEST, LATEST, list_offsets
 
 POLL_MS = 200
@@ -172,6 +171,8 @@ async def _read(
 async def _read_as_member(
     cluster: Cluster, topic: str, group: str, printer: Printer, *, to_end: bool, beginning: bool
 ) -> None:
+    from headrace.client.group import GroupConsumer  # a tenth of the start, needed only here
+
     await cluster.topic(topic)
     ends: dict[TopicPartition, int] = {}
     async with GroupConsumer(cluster, group, [topic], from_beginning=beginning) as member:
