@@ -120,18 +120,18 @@ class Broker:
         self.groups = Groups(self)
         undo.push_async_callback(self.groups.close)
         self.metadata.subscribe(self._image_changed)
-        housekeeping = Housekeeping(
+        self.housekeeping = Housekeeping(
             self.partitions, self.flusher, self.clock, lambda: self.settings
         )
-        housekeeping.start()
-        undo.push_async_callback(housekeeping.close)
+        self.housekeeping.start()
+        undo.push_async_callback(self.housekeeping.close)
         self.cleaner = Cleaner(
             self.partitions,
             self.data_dir,
             self.flusher,
             self.clock,
             lambda: self.settings,
-            housekeeping.remove_later,
+            self.housekeeping.remove_later,
         )
         self.cleaner.start()
         undo.push_async_callback(self.cleaner.close)
@@ -154,6 +154,7 @@ class Broker:
             recovery_bytes_max=first.log_recovery_bytes_max,
             on_disk_fault=self._disk_failed,
             on_disk_full=self.reserve.disk_full,
+            on_checkpoint=lambda: self.housekeeping.checkpoint_soon(),
         )
         self.partitions = Partitions(
             node_id=self.node_id,
@@ -281,7 +282,8 @@ class Broker:
         self.reserve.close()
         clean = await self.partitions.close()
         if clean and not self.failed.done():
-            self.partitions.checkpoint()
+            write_checkpoints = self.partitions.checkpoint()
+            write_checkpoints()
             self.data_dir.mark_clean()
 
     async def _cancel_background(self) -> None:

@@ -47,11 +47,13 @@ class Flusher:
         recovery_bytes_max: int,
         on_disk_fault: Callable[[str], None],
         on_disk_full: Callable[[], None],
+        on_checkpoint: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._recovery_bytes_max = recovery_bytes_max
         self._on_disk_fault = on_disk_fault
         self._on_disk_full = on_disk_full
+        self._on_checkpoint = on_checkpoint
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
         self._due: dict[Flushable, bool] = {}
         self._timers: dict[Flushable, asyncio.TimerHandle] = {}
@@ -123,6 +125,8 @@ class Flusher:
             elif partition.failure is None:
                 partition.log.flushed(flush)
                 partition.flushed(flush.offset)
+                if flush.checkpoint:
+                    self._on_checkpoint()
         if self._due and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._start)

@@ -19,6 +19,7 @@ log = structlog.get_logger("headrace.log")
 
 _SLICE_S = 0.002
 _PRODUCERS_EVERY_S = 600.0
+_SOON_S = 0.5
 
 
 class Housekeeping:
@@ -37,6 +38,8 @@ class Housekeeping:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[None]] = []
+        self._checkpointing = asyncio.Lock()
+        self._soon: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         settings = self._settings()
@@ -92,9 +95,21 @@ class Housekeeping:
         except DiskFault as fault:
             partition.fail(str(fault))
 
+    def checkpoint_soon(self) -> None:
+        """A recovery point moved far: write it down before a crash can ask for it."""
+        if self._soon is None:
+            self._soon = self._loop.call_later(_SOON_S, self._checkpoint_now)
+
+    def _checkpoint_now(self) -> None:
+        self._soon = None
+        self._tasks.append(self._loop.create_task(self._checkpoint()))
+
     async def _checkpoint(self) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
         try:
-            self._partitions.checkpoint()
+            async with self._checkpointing:
+                write = self._partitions.checkpoint()
+                await self._loop.run_in_executor(None, write)
         except DiskFull:
             log.error("the checkpoints could not be written: the disk is full")
         except DiskFault as fault:
@@ -110,6 +125,9 @@ class Housekeeping:
         await self._each(expire)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        if self._soon is not None:
+            self._soon.cancel()
+        async with self._checkpointing:  # A thread that writes checkpoints is waited for.
+            for task in self._tasks:
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

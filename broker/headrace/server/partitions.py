@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -254,11 +255,15 @@ class Partitions:
 
         self._loop.run_in_executor(None, work, *arguments).add_done_callback(finished)
 
-    def checkpoint(self) -> None:
-        """Write where recovery may start and where each log starts. Raises DiskFault."""
-        self._data_dir.write_checkpoints(
-            {(p.topic, p.index): p.log.recovery_point for p in self if p.failure is None},
-            {(p.topic, p.index): p.log.log_start_offset for p in self if p.failure is None},
+    def checkpoint(self) -> Callable[[], None]:
+        """Note where recovery may start and where each log starts; what is returned writes it.
+
+        It syncs, so it runs in a thread. It raises DiskFull, DiskFault.
+        """
+        return partial(
+            self._data_dir.write_checkpoints,
+            {(p.topic, p.index): p.log.recovery_point for p in self},
+            {(p.topic, p.index): p.log.log_start_offset for p in self},
         )
 
     async def close(self) -> bool:
