@@ -104,6 +104,9 @@ def check_batch(
     if size > settings.max_message_bytes:
         most = settings.max_message_bytes
         return Refusal(Code.MESSAGE_TOO_LARGE, f"a batch of {size} bytes; the topic takes {most}")
+    if size > settings.segment_bytes:
+        most = settings.segment_bytes
+        return Refusal(Code.RECORD_LIST_TOO_LARGE, f"a batch of {size} bytes; segments take {most}")
     if crc32c(frame[start + CRC_FROM : end]) != crc:
         return Refusal(Code.CORRUPT_MESSAGE, "the batch does not match its CRC")
     if record_count <= 0 or last_offset_delta != record_count - 1:

@@ -4,6 +4,7 @@ request. v0-v2 are advertised and refused (KAFKA-18659).
 
 Skipped: Produce looks at a batch's header alone; records are walked only on compacted topics,
 for another codec, and with record.validation=full. Kafka walks them always.
+Skipped: Produce answers a repeated batch without its log append time, and no record_errors.
 Skipped: Produce of a transactional batch is refused with INVALID_TXN_STATE: no transactions yet.
 """
 
@@ -88,11 +89,32 @@ def _is_zstd(frame: memoryview, start: int, end: int) -> bool:
     return end - start > _CODEC_BYTE and frame[start + _CODEC_BYTE] & CODEC_MASK == _ZSTD
 
 
+_WITHOUT_START = frozenset(
+    {
+        Code.CORRUPT_MESSAGE,
+        Code.KAFKA_STORAGE_ERROR,
+        Code.MESSAGE_TOO_LARGE,
+        Code.NOT_ENOUGH_REPLICAS,
+        Code.NOT_LEADER_OR_FOLLOWER,
+        Code.RECORD_LIST_TOO_LARGE,
+    }
+)
+"""Kafka tells where the log starts with every other refusal by a partition."""
+
+
 def _refused(index: int, why: Refusal, partition: "Partition | None" = None) -> Produced:
-    leader = None
+    leader, start = None, -1
+    if partition is not None and why.code not in _WITHOUT_START:
+        start = partition.log.log_start_offset
     if why.code == Code.NOT_LEADER_OR_FOLLOWER and partition is not None:
         leader = (partition.replica.leader, partition.replica.leader_epoch)
-    return Produced(index, why.code, error_message=why.message or None, leader=leader)
+    return Produced(
+        index,
+        why.code,
+        log_start_offset=start,
+        error_message=why.message or None,
+        leader=leader,
+    )
 
 
 class _Waiting:

@@ -126,7 +126,7 @@ class _Reply:
         topics: list[tuple[Topic, list[Fetched]]] = []
         if code:
             found = []
-        aborted: tuple[()] | None = () if self._terms.committed_only else None
+        none_aborted: tuple[()] | None = () if self._terms.committed_only else None
         for (key, _), one, data in zip(session.wanted, found, records, strict=False):
             error = int(one.code)
             if error:
@@ -146,7 +146,7 @@ class _Reply:
                 one.last_stable_offset,
                 one.log_start_offset,
                 data,
-                aborted,
+                none_aborted if one.partition is not None else (),
                 -1,
                 one.diverging,
                 _leader(one, error),

@@ -77,24 +77,25 @@ async def _asked(
     broker: "Broker", item: Any, context: RequestContext, may_create: bool, with_operations: bool
 ) -> Fields:
     image = broker.metadata.image
+    operations = TOPIC_OPERATIONS if with_operations else NOT_ASKED
     topic_id = getattr(item, "topic_id", None)
     if topic_id is not None and topic_id != _ZERO_ID:
-        if item.name is not None or context.api_version < 12:
-            return _absent(Code.INVALID_REQUEST, item.name, topic_id)
+        if context.api_version < 12:
+            return _absent(Code.INVALID_REQUEST, item.name, topic_id, operations)
         topic = image.topic_by_id(topic_id)
         if topic is None:
-            return _absent(Code.UNKNOWN_TOPIC_ID, None, topic_id)
+            return _absent(Code.UNKNOWN_TOPIC_ID, None, topic_id, operations)
         return _topic(broker, topic, context, with_operations)
     if item.name is None:
-        return _absent(Code.INVALID_REQUEST, "", _ZERO_ID)
+        return _absent(Code.INVALID_REQUEST, "", _ZERO_ID, operations)
     topic = image.topics.get(item.name)
     if topic is None:
         refusal = await _create(broker, item.name, may_create)
         if refusal is not None:
-            return _absent(refusal.code, item.name, _ZERO_ID)
+            return _absent(refusal.code, item.name, _ZERO_ID, operations)
         topic = broker.metadata.image.topics.get(item.name)
         if topic is None:
-            return _absent(Code.LEADER_NOT_AVAILABLE, item.name, _ZERO_ID)
+            return _absent(Code.LEADER_NOT_AVAILABLE, item.name, _ZERO_ID, operations)
     return _topic(broker, topic, context, with_operations)
 
 
@@ -143,11 +144,12 @@ def _partition(
     }
 
 
-def _absent(code: Code, name: str | None, topic_id: UUID | None) -> Fields:
+def _absent(code: Code, name: str | None, topic_id: UUID | None, operations: int) -> Fields:
     return {
         "error_code": code,
         "name": name,
         "topic_id": topic_id,
         "is_internal": False,
         "partitions": [],
+        "topic_authorized_operations": operations,
     }

@@ -19,7 +19,7 @@ _BATCHED_FROM: Final = 3
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Whether each member was removed."""
     if not request.group_id:
-        return {"error_code": Code.INVALID_GROUP_ID}
+        return {"error_code": Code.INVALID_GROUP_ID, "members": ()}
     batched = context.api_version >= _BATCHED_FROM
     members = (
         tuple((item.member_id, item.group_instance_id) for item in request.members)
