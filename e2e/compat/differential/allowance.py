@@ -7,12 +7,24 @@ from functools import cached_property
 from typing import Any
 
 
+class _Absent:
+    """Stands where one side has no such field or element."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
 class How(Enum):
     """How far a field may differ."""
 
     FREELY = "any value"
-    IN_WORDING = "both null or both a text"
+    IN_WORDING = "another text, or a text where Kafka has none"
     AS_SAID = "exactly the two values named"
+    NOT_HERE = "Kafka has it, Headrace has not"
+    NOT_THERE = "Headrace has it, Kafka has not"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +52,13 @@ class Allowance:
             case How.FREELY:
                 return True
             case How.IN_WORDING:
-                return isinstance(kafka, str) and isinstance(headrace, str)
+                return isinstance(kafka, str | None) and isinstance(headrace, str)
             case How.AS_SAID:
                 return bool(kafka == self.kafka and headrace == self.headrace)
+            case How.NOT_HERE:
+                return headrace is ABSENT
+            case How.NOT_THERE:
+                return kafka is ABSENT
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str], ...]:

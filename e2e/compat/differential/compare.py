@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.compat.differential.allowance import Allowance
+from e2e.compat.differential.allowance import ABSENT, Allowance
 from e2e.compat.differential.tree import Tree
 
 Record = Sequence[tuple[str, Tree]]
@@ -41,7 +41,6 @@ IDENTITIES = (
 """What names an element of a list: the first of these whose fields it has, and filled."""
 
 ORDERED = frozenset({"synonyms", "records"})
-ABSENT = "(absent)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +67,7 @@ def compare(
             continue
         if _inside_absent(step, path, theirs, ours):
             continue
-        found = next(
-            (a for a in allowances if a.covers(sequence, step, path, one, other)), None
-        )
+        found = next((a for a in allowances if a.covers(sequence, step, path, one, other)), None)
         differences.append(
             Difference(
                 sequence=sequence, step=step, path=path, kafka=one, headrace=other, allowed=found
@@ -99,8 +96,7 @@ def _flat(record: Record) -> dict[tuple[str, str], Any]:
     symbols: dict[str, dict[Any, str]] = {}
     leaves: dict[tuple[str, str], Any] = {}
     for step, tree in record:
-        arranged = _arranged(tree, "")
-        for path, leaf in _leaves(_symbolic(arranged, "", symbols), ""):
+        for path, leaf in _leaves(_symbolic(tree, "", symbols), ""):
             leaves[step, path] = leaf
     return leaves
 
@@ -112,37 +108,42 @@ def _identity(element: dict[str, Any]) -> str | None:
     return None
 
 
-def _arranged(tree: Tree, name: str) -> Tree:
-    """The tree with lists of structures sorted by what does not depend on drawn values."""
-    if isinstance(tree, dict):
-        return {key: _arranged(value, key) for key, value in tree.items()}
-    if not isinstance(tree, list):
-        return tree
-    items = [_arranged(item, name) for item in tree]
-    if name not in ORDERED and items and all(isinstance(item, dict) for item in items):
-        items.sort(key=lambda item: json.dumps(_undrawn(item), sort_keys=True))
-    return items
-
-
-def _undrawn(tree: Tree) -> Tree:
-    if isinstance(tree, dict):
-        return {k: _undrawn(v) for k, v in tree.items() if k not in (*DRAWN_FIELDS, "leader")}
-    if isinstance(tree, list):
-        return [_undrawn(item) for item in tree]
-    return tree
-
-
 def _symbolic(tree: Tree, name: str, symbols: dict[str, dict[Any, str]]) -> Tree:
-    """The tree with drawn values replaced by <member_id 1>, <member_id 2>, ..."""
+    """The tree with drawn values replaced by <member_id 1>, <member_id 2>, ...
+
+    Lists of structures are first sorted by what is known of them, drawn values that were never
+    seen before left out; only then do those get their symbols.
+    """
     if isinstance(tree, dict):
         return {key: _symbolic(value, key, symbols) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_symbolic(item, name, symbols) for item in tree]
-    kind = "member_id" if name == "leader" and isinstance(tree, str) else name
-    if kind not in DRAWN_FIELDS or tree in NOTHING_DRAWN:
+        items = list(tree)
+        if name not in ORDERED and all(isinstance(item, dict) for item in items):
+            items.sort(key=lambda item: json.dumps(_known(item, name, symbols), sort_keys=True))
+        return [_symbolic(item, name, symbols) for item in items]
+    kind = _drawn_kind(tree, name)
+    if kind is None:
         return tree
     known = symbols.setdefault(kind, {})
     return known.setdefault(tree, f"<{kind} {len(known) + 1}>")
+
+
+def _known(tree: Tree, name: str, symbols: dict[str, dict[Any, str]]) -> Tree:
+    if isinstance(tree, dict):
+        return {key: _known(value, key, symbols) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_known(item, name, symbols) for item in tree]
+    kind = _drawn_kind(tree, name)
+    return tree if kind is None else symbols.get(kind, {}).get(tree, "<new>")
+
+
+def _drawn_kind(value: Any, name: str) -> str | None:
+    """Which kind of drawn value stands in the field, if it is one."""
+    if value in NOTHING_DRAWN:
+        return None
+    if name == "leader" and isinstance(value, str):
+        return "member_id"
+    return name if name in DRAWN_FIELDS else None
 
 
 def _leaves(tree: Tree, path: str) -> Iterator[tuple[str, Any]]:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.wire.framing import ProtocolError
+from headrace.wire.messages import read_response, write_request
 from kio.schema.index import api_key_map
 
 from e2e.compat.differential.tree import Tree, to_tree
-from headrace.wire.framing import ProtocolError
-from headrace.wire.messages import read_response, write_request
 
 API_KEYS = {name: key for key, name in api_key_map.items()}
-ANSWER_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 8.0
 SETTLE_TIMEOUT_S = 10.0
 SETTLE_PAUSE_S = 0.02
 CLIENT_ID = "compat"
@@ -54,7 +54,7 @@ class Connection:
             pass
 
     def receive(self) -> bytes:
-        """The next frame without its size. Raises Closed, or TimeoutError after 15 s."""
+        """The next frame without its size. Raises Closed, or TimeoutError after 8 s."""
         (size,) = SIZE.unpack(self._exactly(SIZE.size))
         return self._exactly(size)
 
@@ -137,7 +137,13 @@ class Peer:
         return self.read(self.begin(api, version, on=on, **fields))[0]
 
     def until(
-        self, done: Callable[[Any], bool], api: str, version: int, *, on: str = "main", **fields: Any
+        self,
+        done: Callable[[Any], bool],
+        api: str,
+        version: int,
+        *,
+        on: str = "main",
+        **fields: Any,
     ) -> Any:
         """Ask until `done(answer)` or 10 s have passed, and record the last answer.
 

@@ -1,14 +1,16 @@
 """Play sequences to two brokers and compare what they answer."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+from headrace.base.invariant import Bug
 
 from e2e.compat.differential.allowance import Allowance
 from e2e.compat.differential.compare import Difference, Record, compare
 from e2e.compat.differential.peer import Peer
 from e2e.compat.differential.sequence import Sequence as Played
-from headrace.base.invariant import Bug
 
 Address = tuple[str, int]
 
@@ -37,9 +39,12 @@ def play_all(
 ) -> list[Outcome]:
     """Every sequence to both brokers, the two at the same time, one sequence after another."""
     outcomes = []
+    tag = f"{time.time_ns() // 1_000_000 % 0xFFFFFF:06x}"  # names of their own for every run
     with ThreadPoolExecutor(max_workers=2) as pool:
         for number, item in enumerate(sequences):
-            both = [pool.submit(_play, item, number, where) for where in (kafka, headrace)]
+            both = [
+                pool.submit(_play, item, f"{tag}-{number}", where) for where in (kafka, headrace)
+            ]
             (theirs, fault), (ours, other_fault) = (future.result() for future in both)
             outcome = Outcome(
                 sequence=item.name,
@@ -52,8 +57,8 @@ def play_all(
     return outcomes
 
 
-def _play(item: Played, number: int, where: Address) -> tuple[Record, str | None]:
-    peer = Peer(*where, prefix=f"s{number}")
+def _play(item: Played, prefix: str, where: Address) -> tuple[Record, str | None]:
+    peer = Peer(*where, prefix=prefix)
     try:
         item.play(peer)
     except (Exception, Bug) as error:

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headrace.wire.versions import APIS
+
 from e2e.compat.differential.peer import API_KEYS, CLIENT_ID, Peer
 from e2e.compat.differential.sequence import Sequence
 from e2e.compat.sequences.batches import T0_MS, batch
@@ -19,7 +21,6 @@ from e2e.compat.sequences.setting import (
     produced,
     topic,
 )
-from headrace.wire.versions import APIS
 
 Fields = Callable[[Peer, Topic, str], dict[str, Any]]
 NAMES = {key: name for name, key in API_KEYS.items()}
@@ -44,32 +45,26 @@ def _one(api: str, version: int) -> Callable[[Peer], None]:
         group_id = group(peer)
         peer.quietly("produce", 9, **produced(where.name, (0, batch(b"a", b"b", b"c"))))
         fields = REQUESTS[api](peer, where, group_id)
-        peer.ask(api, version, **fields)
-        if api == "join_group":
-            _join_again(peer, version, fields)
+        answer = peer.ask(api, version, **fields)
+        if api == "join_group" and answer is not None and answer.error_code == 79:
+            # From v4 on the first answer only hands out the member id.
+            peer.ask(api, version, **(fields | {"member_id": answer.member_id}))
 
     return play
-
-
-def _join_again(peer: Peer, version: int, fields: dict[str, Any]) -> None:
-    """From v4 the first answer only hands out the member id."""
-    joined = peer.quietly("join_group", version, **fields)
-    if joined.error_code == 79:
-        peer.ask("join_group", version, **(fields | {"member_id": joined.member_id}))
 
 
 def _outside(key: int, version: int) -> Callable[[Peer], None]:
     def play(peer: Peer) -> None:
         client = CLIENT_ID.encode()
         head = HEADER.pack(0, key, version, 1, len(client))[4:] + client + b"\x00"
-        body = b"\x00" * 16
+        body = b"\xff\xff" + b"\x00" * 14  # acks=-1, a time and no topics in an old Produce
         connection = peer.connection("odd")
         connection.send_bytes(struct.pack(">i", len(head) + len(body)) + head + body)
         try:
             peer.note(f"{NAMES.get(key, key)} v{version}", connection.receive()[4:].hex())
         except Exception as error:
             peer.note(f"{NAMES.get(key, key)} v{version}", type(error).__name__)
-        peer.ask("api_versions", 0)
+        peer.note("alive", peer.quietly("api_versions", 0) is not None)
 
     return play
 

@@ -33,7 +33,6 @@ VALUES = {
     "segment.jitter.ms": ("0", "-1"),
     "segment.ms": ("1", "0"),
     "unclean.leader.election.enable": ("true", "maybe"),
-    "follower.replication.throttled.replicas": ("*", "", "0:1", "junk"),
 }
 """Values of topic configs: good ones, and ones at and beyond their bounds."""
 
@@ -212,7 +211,7 @@ def describe_asked_for_nothing(peer: Peer) -> None:
 
 @sequence
 def broker_configs(peer: Peer) -> None:
-    key = "log.cleaner.threads"
+    key = "message.max.bytes"
     for name in ("1", "", "2", "x", "-1"):
         describe(peer, BROKER, name, "num.partitions", "log.retention.ms", "log.segment.bytes")
     for value in ("2", "0", "many"):

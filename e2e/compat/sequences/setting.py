@@ -29,7 +29,13 @@ def topic(
 ) -> Topic:
     """Create a topic and wait until all its partitions have a leader."""
     name = peer.name(suffix)
-    peer.quietly("create_topics", 7, topics=[new_topic(name, partitions, configs)], timeout_ms=9000, validate_only=False)
+    peer.quietly(
+        "create_topics",
+        7,
+        topics=[new_topic(name, partitions, configs)],
+        timeout_ms=9000,
+        validate_only=False,
+    )
     return await_topic(peer, name, partitions)
 
 
