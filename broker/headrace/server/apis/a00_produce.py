@@ -185,6 +185,8 @@ def _refuse_old(header: RequestHeader, frame: memoryview) -> bytes | None:
         out = [struct.pack(">i", topic_count)]
         for _ in range(topic_count):
             (size,) = struct.unpack_from(">h", frame, position)
+            if size < 0:
+                raise ProtocolError("a topic without a name in a Produce request")
             name = bytes(frame[position : position + 2 + size])
             position += 2 + size
             (partition_count,) = struct.unpack_from(">i", frame, position)
