@@ -60,7 +60,8 @@ class Dispatcher:
         if api is None or not api.serves(version):
             if key == API_VERSIONS:
                 return _unsupported_api_versions(header)
-            if key != PRODUCE:
+            # Produce v0-v2 are advertised (KAFKA-18659) and answered with an error of their own.
+            if api is None or key != PRODUCE or not 0 <= version < api.served_from:
                 raise ProtocolError(f"API key {key} version {version} is not served here")
         self._requests.count(key)
         frame_handler = self._frame_handlers.get(key)
