@@ -1,26 +1,26 @@
 """Which readers are reading what is not in the page cache.
 
-preadv(RWF_NOWAIT) on a cold file is not free: before it says no it allocates read-ahead and
-copies what is there, 75 us and at times milliseconds on the loop. So after one miss, the reads
-that follow on from it go to a thread at once, and only now and then is the page cache asked again.
+preadv(RWF_NOWAIT) on a cold file is not free: before it says no, and while read-ahead keeps just
+ahead of the reader, it allocates pages and copies what is there, at times for milliseconds on
+the loop. So after one miss, the reads that follow on from it go to a thread at once, until the
+reader comes near the end of the file, where what was written last is still in memory.
 """
 
 from typing import Final
 
 from headrace.storage.log import Slice
 
-_READS: Final = 64
-"""Reads in a thread before the page cache is asked again: 64 MiB of a fast reader."""
+_WARM_END_BYTES: Final = 8 * 1024 * 1024
 _READERS_MAX: Final = 256
 
 
 class ColdReaders:
-    """The place where each such reader will read next, and how often it still goes to a thread."""
+    """The place where each such reader will read next."""
 
     __slots__ = ("_places",)
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, int], int] = {}
+        self._places: dict[tuple[str, int], None] = {}
 
     def expects(self, piece: Slice) -> bool:
         """Whether this read follows on from one that missed. HOT."""
@@ -28,8 +28,9 @@ class ColdReaders:
 
     def missed(self, piece: Slice) -> None:
         """This read goes to a thread; so will the one that begins where it ends."""
-        left = self._places.pop((piece.file.path, piece.position), _READS)
-        if left > 0:
+        path, end = piece.file.path, piece.position + piece.count
+        self._places.pop((path, piece.position), None)
+        if end < piece.file.size - _WARM_END_BYTES:
             if len(self._places) >= _READERS_MAX:
                 self._places.pop(next(iter(self._places)))
-            self._places[piece.file.path, piece.position + piece.count] = left - 1
+            self._places[path, end] = None

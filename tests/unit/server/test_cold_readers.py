@@ -1,12 +1,13 @@
-"""After a miss, what follows on goes to a thread; others and later reads ask the page cache."""
+"""After a miss, what follows on goes to a thread, up to the end that is still in memory."""
 
 from types import SimpleNamespace
 from typing import Any
 
-from headrace.server.cold_readers import _READERS_MAX, _READS, ColdReaders
+from headrace.server.cold_readers import _READERS_MAX, _WARM_END_BYTES, ColdReaders
 from headrace.storage.log import Slice
 
-FILE: Any = SimpleNamespace(path="log")
+MIB = 1 << 20
+FILE: Any = SimpleNamespace(path="log", size=100 * MIB)
 
 
 def test_reads_that_follow_on_are_expected_cold_and_others_are_not() -> None:
@@ -20,17 +21,14 @@ def test_reads_that_follow_on_are_expected_cold_and_others_are_not() -> None:
     assert not cold.expects(Slice(FILE, 100, 50))
 
 
-def test_now_and_then_the_page_cache_is_asked_again() -> None:
-    cold = ColdReaders()
-    position = 0
-    cold.missed(Slice(FILE, position, 10))
-    followed = 0
-    while cold.expects(Slice(FILE, position + 10, 10)):
-        position += 10
-        cold.missed(Slice(FILE, position, 10))
-        followed += 1
-        assert followed <= _READS
-    assert followed == _READS
+def test_near_the_end_of_the_file_the_page_cache_is_asked_again() -> None:
+    cold, position = ColdReaders(), 0
+    cold.missed(Slice(FILE, position, MIB))
+    while cold.expects(Slice(FILE, position + MIB, MIB)):
+        position += MIB
+        cold.missed(Slice(FILE, position, MIB))
+        assert position < FILE.size
+    assert FILE.size - (position + MIB) == _WARM_END_BYTES
 
 
 def test_only_so_many_readers_are_remembered() -> None:

@@ -6,6 +6,7 @@ Skipped: Fetch of a follower (replica id >= 0) gets NOT_LEADER_OR_FOLLOWER: no r
 Skipped: Fetch answers no preferred read replica (KIP-392): no replication yet.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from headrace.base.errors import Code
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 _READ_COMMITTED = 1
+_COLD_PAUSE_MAX_S = 0.002
 
 
 def handle_frame(
@@ -102,9 +104,19 @@ class _Reply:
             self._resolve(self.encode(found, records))
 
     def read_cold(self, found: list[Found]) -> None:
-        """The device is needed: a thread reads, the loop goes on."""
-        future = self._broker.loop.run_in_executor(None, fetching.read, found)
-        future.add_done_callback(lambda done: self._read(found, done.exception() or done.result()))
+        """The device is needed: a thread reads, the loop goes on.
+
+        The answer then waits as long again, at most 2 ms: whoever reads a cold log as fast as
+        the device gives it would else take the processors from everybody else.
+        """
+        loop = self._broker.loop
+        began = loop.time()
+
+        def pause(done: "asyncio.Future[list[Bytes]]") -> None:
+            pause_s = min(loop.time() - began, _COLD_PAUSE_MAX_S)
+            loop.call_later(pause_s, self._read, found, done.exception() or done.result())
+
+        loop.run_in_executor(None, fetching.read, found).add_done_callback(pause)
 
     def _read(self, found: list[Found], outcome: list[Bytes] | BaseException) -> None:
         if isinstance(outcome, DiskFault):
