@@ -81,7 +81,7 @@ async def _asked(
     topic_id = getattr(item, "topic_id", None)
     if topic_id is not None and topic_id != _ZERO_ID:
         if context.api_version < 12:
-            return _absent(Code.INVALID_REQUEST, item.name, topic_id, operations)
+            return _absent(Code.INVALID_REQUEST, item.name or "", topic_id, operations)
         topic = image.topic_by_id(topic_id)
         if topic is None:
             return _absent(Code.UNKNOWN_TOPIC_ID, None, topic_id, operations)
