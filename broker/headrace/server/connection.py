@@ -23,10 +23,14 @@ from headrace.wire.framing import ProtocolError
 SCRATCH_BYTES = 256 * 1024
 """One read of the loop; also what decides whether a frame is read into its own buffer."""
 
+_SIZE = struct.Struct(">i")
 _SIZE_AND_KEY = struct.Struct(">ih")
 _FRAME_BYTES_MIN = 8
 _HEAD_BYTES = 8
 """Size, API key and version: enough to judge a frame before its body is read."""
+_UNSENT_BYTES = 256 * 1024
+"""Answers to requests of one read are written together, but not more than this at a time: only
+the transport knows that the peer does not read, and one read can hold thousands of requests."""
 _FIRST_ALLOCATION_BYTES = 1 << 20
 """A frame's buffer grows with what arrives, so a size that lies costs its sender the bytes."""
 
@@ -97,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         "_large_frames",
         "_on_close",
         "_out",
+        "_out_bytes",
         "_paused",
         "_queue",
         "_queued_bytes",
@@ -124,6 +129,7 @@ class Connection(asyncio.BufferedProtocol):
         self._queued_bytes = 0
         self._answers: deque[Answer] = deque()
         self._out: list[bytes | bytearray | memoryview] = []
+        self._out_bytes = 0
         self._executing = False
         self._held = False
         self._paused = False
@@ -213,6 +219,10 @@ class Connection(asyncio.BufferedProtocol):
                 return
         self._large_frames = False
         self._head = bytes(data[position:])
+        if len(self._head) >= 4:
+            (size,) = _SIZE.unpack_from(self._head)
+            if size < _FRAME_BYTES_MIN:
+                self._check_size(size, 0)
 
     def _check_size(self, size: int, api_key: int) -> None:
         if size < _FRAME_BYTES_MIN:
@@ -259,8 +269,12 @@ class Connection(asyncio.BufferedProtocol):
     def _emit(self, parts: Parts | None) -> None:
         if isinstance(parts, list):
             self._out += parts
+            self._out_bytes += sum(map(len, parts))
         elif parts is not None:
             self._out.append(parts)
+            self._out_bytes += len(parts)
+        if self._out_bytes > _UNSENT_BYTES:
+            self._flush()
 
     def waiting_on(self, cancel: Callable[[], None]) -> None:
         """Call `cancel` if the peer goes away: one held answer at a time waits for something."""
@@ -297,7 +311,7 @@ class Connection(asyncio.BufferedProtocol):
         out = self._out
         if not out:
             return
-        self._out = []
+        self._out, self._out_bytes = [], 0
         if self.transport is None:
             return
         if len(out) == 1:
