@@ -92,7 +92,7 @@ def _look_at(
         epoch, end = log.epochs.end_offset_for(item.last_fetched_epoch, log.log_end_offset)
         if epoch < item.last_fetched_epoch or end < item.fetch_offset:
             if epoch < 0:
-                return Found(Code.OFFSET_OUT_OF_RANGE)
+                return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
             return Found(Code.NONE, high_watermark, stable, start, None, (epoch, end), partition)
     limit = stable if terms.committed_only else high_watermark
     offset = item.fetch_offset
@@ -109,9 +109,9 @@ def _look_at(
             if first or piece.count <= max_bytes:
                 return Found(Code.NONE, high_watermark, stable, start, piece, None, partition)
         elif not start <= offset <= log.log_end_offset:
-            return Found(Code.OFFSET_OUT_OF_RANGE)
+            return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
     except OffsetOutOfRange:
-        return Found(Code.OFFSET_OUT_OF_RANGE)
+        return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
     except DiskFault as fault:
         return Found(partition.fail(str(fault)).code)
     return Found(Code.NONE, high_watermark, stable, start, None, None, partition)
