@@ -18,7 +18,8 @@ Record = Sequence[tuple[str, Tree]]
 
 DRAWN_FIELDS = ("topic_id", "member_id", "producer_id", "session_id")
 """Fields whose values a broker draws for itself; `leader` of JoinGroup is a member id as well."""
-NOTHING_DRAWN = (None, "", -1, 0, "00000000-0000-0000-0000-000000000000")
+NOTHING_DRAWN = (None, "", -1, "00000000-0000-0000-0000-000000000000")
+NO_SESSION = 0
 
 IDENTITIES = (
     ("resource_type", "resource_name"),
@@ -130,7 +131,11 @@ def _symbolic(tree: Tree, name: str, symbols: dict[str, dict[Any, str]]) -> Tree
 
 def _known(tree: Tree, name: str, symbols: dict[str, dict[Any, str]]) -> Tree:
     if isinstance(tree, dict):
-        return {key: _known(value, key, symbols) for key, value in tree.items()}
+        return {
+            key: _known(value, key, symbols)
+            for key, value in tree.items()
+            if not key.endswith("error_message")
+        }
     if isinstance(tree, list):
         return [_known(item, name, symbols) for item in tree]
     kind = _drawn_kind(tree, name)
@@ -139,7 +144,7 @@ def _known(tree: Tree, name: str, symbols: dict[str, dict[Any, str]]) -> Tree:
 
 def _drawn_kind(value: Any, name: str) -> str | None:
     """Which kind of drawn value stands in the field, if it is one."""
-    if value in NOTHING_DRAWN:
+    if value in NOTHING_DRAWN or (name == "session_id" and value == NO_SESSION):
         return None
     if name == "leader" and isinstance(value, str):
         return "member_id"

@@ -1,4 +1,4 @@
-module headrace.io/franz
+module headrace.io/tests/franz
 
 go 1.26.0
 
