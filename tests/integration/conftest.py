@@ -1,71 +1,102 @@
-"""A real `headrace dev` for the tests, one for each worker, and brokers of a test's own."""
+"""One broker a test run's worker, shared under names of one's own, and brokers of one's own."""
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from e2e.kafka.headrace import Headrace
-from e2e.kafka.jars import missing
+from tests.integration.clients import OUR_BUGS
 from tests.tools import TOOLS
 
-Start = Callable[..., Headrace]
+PARTITIONS = 3
+SHARED = {
+    "num.partitions": str(PARTITIONS),
+    # Joining members are not waited for: the first rebalance is as quick as the later ones.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "offsets.topic.num.partitions": "5",
+}
+
+MakeBroker = Callable[..., Headrace]
+_NUMBERS = count()
+
+
+def needs(tool: str) -> pytest.MarkDecorator:
+    """A skip that names the missing tool and the package that brings it."""
+    package, _ = TOOLS[tool]
+    return pytest.mark.skipif(
+        shutil.which(tool) is None, reason=f"{tool} is missing: apt-get install {package}"
+    )
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headrace]:
-    """A broker that the tests of this worker share; nobody stops it or changes its settings."""
-    settings = {"num.partitions": "2", "group.initial.rebalance.delay.ms": "0"}
-    with Headrace(tmp_path_factory.mktemp("shared") / "data", settings=settings) as running:
-        yield running
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headrace]:
+    """Runs for the whole session; at the end it has to stop cleanly."""
+    with Headrace(tmp_path_factory.mktemp("shared") / "data", settings=SHARED) as broker:
+        yield broker
+        process = broker.process
+        assert process is not None
+        broker.stop()
+        assert process.returncode == 0, broker.output()[-2000:]
 
 
 @pytest.fixture
-def bootstrap(broker: Headrace) -> str:
-    """The shared broker's address."""
-    return broker.bootstrap
+def broker(shared_broker: Headrace) -> Iterator[Headrace]:
+    """The shared broker; a test in which it logs a bug of its own fails."""
+    before = len(shared_broker.output())
+    yield shared_broker
+    assert_no_bug(shared_broker.output()[before:])
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start brokers of this test's own: `start(settings)`; what still runs is killed at the end."""
-    started: list[Headrace] = []
+def make_broker(tmp_path: Path) -> Iterator[MakeBroker]:
+    """`make_broker(settings={...})` starts a broker that the test may stop, kill and restart."""
+    made: list[Headrace] = []
 
-    def start_one(settings: dict[str, str] | None = None) -> Headrace:
+    def make(settings: dict[str, str] | None = None, *, start: bool = True) -> Headrace:
         one = Headrace(
-            tmp_path / f"data{len(started)}",
-            settings={"group.initial.rebalance.delay.ms": "0"} | (settings or {}),
+            tmp_path / f"broker-{len(made)}" / "data",
+            settings={
+                "group.initial.rebalance.delay.ms": "0",
+                "offsets.topic.num.partitions": "1",
+            }
+            | (settings or {}),
         )
-        one.start()
-        started.append(one)
+        made.append(one)
+        stack.callback(one.kill)
+        if start:
+            one.start()
         return one
 
-    yield start_one
-    for one in started:
-        one.kill()
+    with ExitStack() as stack:
+        yield make
+    for one in made:
+        assert_no_bug(one.output())
 
 
-_numbers = itertools.count()
+def assert_no_bug(said: str) -> None:
+    """No line of a broker's output tells of a bug of its own."""
+    lines = said.splitlines()
+    told = [n for n, line in enumerate(lines) if any(mark in line for mark in OUR_BUGS)]
+    assert not told, "\n".join(lines[told[0] : told[0] + 40])
 
 
 @pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A name for topics and groups that no other test uses."""
-    words = "".join(c if c.isalnum() else "-" for c in request.node.name)
-    return f"{words.strip('-')}-{next(_numbers)}"
+def topic(request: pytest.FixtureRequest) -> str:
+    """A topic name nobody else uses; the topic is made on first use."""
+    return _unique(request, "topic")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out, by name and with the reason, what needs a tool that is not here."""
-    kafka = missing()
-    for item in items:
-        for marker in item.iter_markers("needs"):
-            tool = marker.args[0]
-            if tool == "kafka" and kafka is not None:
-                item.add_marker(pytest.mark.skip(reason=kafka))
-            elif tool != "kafka" and shutil.which(tool) is None:
-                package = TOOLS[tool][0]
-                why = f"{tool} is missing; to run this test: apt-get install {package}"
-                item.add_marker(pytest.mark.skip(reason=why))
+@pytest.fixture
+def group(request: pytest.FixtureRequest) -> str:
+    """A group name nobody else uses."""
+    return _unique(request, "group")
+
+
+def _unique(request: pytest.FixtureRequest, kind: str) -> str:
+    safe = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"{safe[:80]}-{kind}-{next(_NUMBERS)}"

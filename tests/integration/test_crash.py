@@ -1,176 +1,291 @@
-"""kill -9 and SIGTERM: what was acknowledged is there, what was begun goes on."""
+"""Ends of a broker, wanted and unwanted: nothing acknowledged is lost, nothing is there twice."""
 
+import os
+import signal
+import subprocess
 import threading
-import time
-import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from e2e.kafka.headrace import Headrace
-from tests.integration.conftest import Start
+from e2e.kafka.headrace import Headrace, executable
+from e2e.kafka.process import free_ports
+from tests.integration.clients import (
+    DEADLINE_S,
+    create_topic,
+    offsets,
+    pairs,
+    produce,
+    read_to_end,
+    until,
+)
+from tests.integration.conftest import MakeBroker
 
-ROUNDS = 2
-RECORDS_BEFORE_KILL = 3000
-DEADLINE_S = 60.0
+DURABILITIES = ("never", "interval", "ack")
+KILLS = 2
+BETWEEN_KILLS = 400
+"""Acknowledgements that must have come before the next kill."""
 
 
-class Acknowledged:
-    """A producer in a thread; what it was told is stored, by partition and offset. Mutable."""
+class Load:
+    """A producer in a thread that never stops; remembers what was acknowledged at which offset."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self.values: dict[tuple[int, int], bytes] = {}
-        self.unexpected: list[str] = []
-        self._topic = topic
+    def __init__(self, broker: Headrace, topic: str, partitions: int) -> None:
+        self.acknowledged: list[tuple[int, int, bytes]] = []
+        self.failed: list[KafkaError] = []
+        self.sent = 0
+        self._topic, self._partitions = topic, partitions
+        self._ending = threading.Event()
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                "bootstrap.servers": broker.bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 1,
-                "message.timeout.ms": 60_000,
+                "batch.num.messages": 20,
+                "reconnect.backoff.ms": 20,
+                "reconnect.backoff.max.ms": 100,
+                "retry.backoff.ms": 20,
+                "queue.buffering.max.messages": 2000,
                 "log_level": 0,
             }
         )
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def _run(self) -> None:
-        number = 0
-        while not self._stop.is_set():
-            value = b"%d " % number + b"x" * (number % 300)
-            self._producer.produce(self._topic, value, on_delivery=self._delivered)
-            number += 1
-            self._producer.poll(0)
-            if len(self._producer) > 2000:
-                self._producer.poll(0.01)
-
-    def _delivered(self, error: object, message: Message) -> None:
+    def _told(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self.unexpected.append(str(error))
+            self.failed.append(error)
         else:
-            self.values[message.partition(), message.offset()] = message.value()
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
+            self.acknowledged.append((partition, offset, message.value() or b""))
 
-    def wait_for(self, count: int) -> None:
-        """Until so many records more are acknowledged."""
-        target, limit = len(self.values) + count, time.monotonic() + DEADLINE_S
-        while len(self.values) < target:
-            assert time.monotonic() < limit, f"only {len(self.values)} of {target} acknowledged"
-            time.sleep(0.002)
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            value = b"%d" % self.sent + b" " * (self.sent % 300)
+            try:
+                self._producer.produce(
+                    self._topic,
+                    value,
+                    partition=self.sent % self._partitions,
+                    on_delivery=self._told,
+                )
+                self.sent += 1
+                self._producer.poll(0)
+            except BufferError:
+                self._producer.poll(0.05)
 
-    def stop(self) -> None:
-        """Stop producing and wait for the answers that are still due."""
-        self._stop.set()
-        self._thread.join()
+    def end(self) -> None:
+        """Everything that was sent is acknowledged, or the load has failed."""
+        self._ending.set()
+        self._thread.join(DEADLINE_S)
         assert self._producer.flush(DEADLINE_S) == 0
+        assert not self.failed
 
 
-def read_back(bootstrap: str, topic: str) -> dict[tuple[int, int], bytes]:
-    """Every record of both partitions."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "log_level": 0})
-    found: dict[tuple[int, int], bytes] = {}
-    for partition in (0, 1):
-        place = TopicPartition(topic, partition, 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=20)
-        consumer.assign([place])
-        seen, limit = 0, time.monotonic() + DEADLINE_S
-        while seen < end:
-            assert time.monotonic() < limit
-            for message in consumer.consume(1000, 1.0):
-                assert message.error() is None, message.error()
-                found[partition, message.offset()] = message.value()
-                seen = message.offset() + 1
-    consumer.close()
-    return found
-
-
-def create(broker: Headrace, name: str) -> None:
-    """A topic of one partition."""
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    for made in admin.create_topics([NewTopic(name, 1, 1)]).values():
-        made.result(20)
-
-
-@pytest.mark.parametrize("durability", ["never", "interval", "ack"])
-def test_kill_loses_nothing_that_was_acknowledged(start: Start, name: str, durability: str) -> None:
-    broker = start({"durability": durability, "num.partitions": "2"})
-    writer = Acknowledged(broker.bootstrap, name)
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_a_killed_broker_loses_nothing_and_repeats_nothing(
+    make_broker: MakeBroker, durability: str
+) -> None:
+    """An idempotent producer writes on over two kills, in three partitions."""
+    partitions = 3
+    broker = make_broker({"durability": durability, "durability.interval.ms": "50"})
+    create_topic(broker, "load", partitions)
+    load = Load(broker, "load", partitions)
     try:
-        for _ in range(ROUNDS):
-            writer.wait_for(RECORDS_BEFORE_KILL)
+        for _ in range(KILLS):
+            enough = len(load.acknowledged) + BETWEEN_KILLS
+            until(lambda: len(load.acknowledged) >= enough, "the load goes on")
             broker.kill()
             broker.start()
-        writer.wait_for(RECORDS_BEFORE_KILL)
-        broker.kill()
-        broker.start()
+        enough = len(load.acknowledged) + BETWEEN_KILLS
+        until(lambda: len(load.acknowledged) >= enough, "the load goes on")
     finally:
-        writer.stop()
-    assert not writer.unexpected
-    found = read_back(broker.bootstrap, name)
-    lost = {place for place, value in writer.values.items() if found.get(place) != value}
-    assert not lost
-    # The producer is idempotent: what it sent again after a kill is there once.
-    assert len(found) == len(writer.values) == len(set(found.values()))
+        load.end()
+    assert len(load.acknowledged) == load.sent
+    for partition in range(partitions):
+        kept = [value for _, value in read_to_end(broker, "load", partition)]
+        sent = [b"%d" % n + b" " * (n % 300) for n in range(partition, load.sent, partitions)]
+        assert kept == sent, "in order, each once"
+        for where, offset, value in load.acknowledged:
+            assert where != partition or kept[offset] == value
 
 
-def test_idempotence_across_a_restart(start: Start, name: str) -> None:
-    broker = start()
-    create(broker, name)
-    failed: list[object] = []
-    producer = Producer(
-        {"bootstrap.servers": broker.bootstrap, "enable.idempotence": True, "log_level": 0}
-    )
-
-    def send(first: int, last: int) -> None:
-        for number in range(first, last):
-            producer.produce(
-                name, b"%d" % number, on_delivery=lambda e, m: failed.append(e) if e else None
-            )
-        assert producer.flush(DEADLINE_S) == 0
-
-    send(0, 100)
-    broker.stop()
-    broker.start()
-    send(100, 200)
+def test_what_was_acknowledged_with_acks_1_is_kept(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    create_topic(broker, "one")
+    produce(broker, "one", pairs("lz4", 500), codec="lz4", acks=1, enable_idempotence=False)
     broker.kill()
     broker.start()
-    send(200, 300)
-    assert not failed
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": name, "log_level": 0})
-    consumer.assign([TopicPartition(name, 0, 0)])
-    came = consumer.consume(300, DEADLINE_S)
-    consumer.close()
-    assert [m.value() for m in came] == [b"%d" % i for i in range(300)]
+    assert read_to_end(broker, "one") == pairs("lz4", 500)
 
 
-def test_committed_offsets_and_settings_survive_a_kill(start: Start, name: str) -> None:
-    broker = start()
-    create(broker, name)
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": name, "log_level": 0})
-    for offset in (1, 7, 42):
-        consumer.commit(offsets=[TopicPartition(name, 0, offset)], asynchronous=False)
-    broker.kill()
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_groups_offsets_survive(make_broker: MakeBroker, how: str) -> None:
+    broker = make_broker()
+    create_topic(broker, "read", 2)
+    for partition in range(2):
+        produce(broker, "read", pairs("none", 50), partition=partition)
+    settings: dict[str, str | int | bool] = {
+        "bootstrap.servers": broker.bootstrap,
+        "group.id": "readers",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": 6000,
+        "reconnect.backoff.max.ms": 100,
+        "log_level": 0,
+    }
+    consumer = Consumer(settings)
+    consumer.subscribe(["read"])
+    found: list[bytes | None] = []
+
+    def take(count: int) -> None:
+        def more() -> bool:
+            message = consumer.poll(0.05)
+            if message is not None and message.error() is None:
+                found.append(message.value())
+            return len(found) >= count
+
+        until(more, f"{count} records are read")
+
+    take(60)
+    consumer.commit(asynchronous=False)
+    before = offsets(broker, "readers", [TopicPartition("read", p) for p in range(2)])
+    assert sum(before) == 60
+    if how == "killed":
+        broker.kill()
+    else:
+        broker.stop()
     broker.start()
-    (committed,) = consumer.committed([TopicPartition(name, 0)], timeout=30)
-    assert committed.offset == 42
+    after = offsets(broker, "readers", [TopicPartition("read", p) for p in range(2)])
+    assert after == before
+    take(100)
+    consumer.commit(asynchronous=False)
     consumer.close()
+    assert sorted(v for v in found if v) == sorted(2 * [v for _, v in pairs("none", 50) if v])
+    assert offsets(broker, "readers", [TopicPartition("read", p) for p in range(2)]) == [50, 50]
 
 
-def ready(broker: Headrace) -> int:
-    url = f"http://127.0.0.1:{broker.http_port}/readyz"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return int(answer.status)
-
-
-def test_sigterm_stops_cleanly(start: Start, name: str) -> None:
-    broker = start()
-    writer = Acknowledged(broker.bootstrap, name)
-    writer.wait_for(500)
-    assert ready(broker) == 200
-    broker.stop()  # sends SIGTERM and fails unless the broker ends by itself with 0
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_signal_stops_cleanly_and_the_next_start_is_clean(
+    make_broker: MakeBroker, number: signal.Signals
+) -> None:
+    broker = make_broker()
+    create_topic(broker, "kept", 4)
+    produce(broker, "kept", pairs("gzip"), codec="gzip")
+    reader = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "waits", "log_level": 0})
+    reader.subscribe(["kept"])
+    reader.poll(0.2)
+    process = broker.process
+    assert process is not None
+    process.send_signal(number)
+    assert process.wait(DEADLINE_S) == 0, broker.output()[-2000:]
+    reader.close()
     assert (broker.data_dir / ".kafka_cleanshutdown").exists()
+    broker.kill()
     broker.start()
-    writer.stop()
-    assert not writer.unexpected
-    assert "recover" not in broker.output().lower() or ready(broker) == 200
+    assert not (broker.data_dir / ".kafka_cleanshutdown").exists(), "it is in use again"
+    assert read_to_end(broker, "kept") == pairs("gzip")
+    broker.stop()
+
+
+def test_a_signal_before_it_is_ready_stops_it_as_well(tmp_path: Path) -> None:
+    kafka, http = free_ports(2)
+    for delay_lines in range(2):
+        process = subprocess.Popen(
+            [
+                str(executable()),
+                "dev",
+                *("--data-dir", str(tmp_path / "data")),
+                *("--kafka-port", str(kafka), "--http-port", str(http)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            if delay_lines:
+                ready = process.stdout.readline()
+                assert ready.startswith("headrace is ready: ")
+                assert f":{kafka}" in ready
+            else:
+                until((tmp_path / "data").exists, "it has begun")
+            process.terminate()
+            rest = process.stdout.read()
+            assert process.wait(DEADLINE_S) in ((0,) if delay_lines else (0, -signal.SIGTERM)), rest
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_two_brokers_on_one_folder_are_refused(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    second = subprocess.run(
+        [
+            str(executable()),
+            "dev",
+            *("--data-dir", str(broker.data_dir), "--kafka-port", "0", "--http-port", "0"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert second.returncode == 1
+    assert str(broker.data_dir) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    produce(broker, "still", [(b"k", b"v")])
+
+
+def test_a_port_that_is_taken_is_named(make_broker: MakeBroker, tmp_path: Path) -> None:
+    broker = make_broker()
+    for kafka, http in ((broker.kafka_port, 0), (0, broker.http_port)):
+        second = subprocess.run(
+            [
+                str(executable()),
+                "dev",
+                *("--data-dir", str(tmp_path / "other")),
+                *("--kafka-port", str(kafka), "--http-port", str(http)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        assert second.returncode == 1
+        assert str(kafka or http) in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+def damaged(folder: Path) -> Iterator[str]:
+    """Ends of a log such as a crash in the midst of a write leaves; yields what each is."""
+    log = sorted(folder.glob("*.log"))[-1]
+    whole = log.read_bytes()
+    yield "as it was"
+    log.write_bytes(whole[:-7])
+    yield "the last batch is cut"
+    log.write_bytes(whole + os.urandom(200))
+    yield "rubbish after the last batch"
+    log.write_bytes(whole + bytes(5000))
+    yield "zeros after the last batch"
+
+
+def test_a_torn_end_is_cut_and_the_rest_is_kept(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    create_topic(broker, "torn")
+    for number in range(20):
+        produce(broker, "torn", [(b"k", b"%d" % number)])
+    broker.kill()
+    for what in damaged(broker.data_dir / "torn-0"):
+        for index in (broker.data_dir / "torn-0").glob("*index"):
+            index.unlink()
+        broker.start()
+        kept = [value for _, value in read_to_end(broker, "torn")]
+        least = 19 if "cut" in what else 20
+        assert kept[:least] == [b"%d" % n for n in range(least)], what
+        assert len(kept) <= 20, what
+        broker.kill()

@@ -1,91 +1,139 @@
-"""Kafka's own command line tools, version 4.3, from Maven Central."""
+"""Kafka's own Java tools, each once or twice: a JVM takes a second to start."""
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import TopicPartition
 
+from e2e.kafka.headrace import Headrace
+from e2e.kafka.jars import missing
 from e2e.kafka.tools import run_tool
+from tests.integration.clients import (
+    CODEC_NAMES,
+    create_topic,
+    offsets,
+    pairs,
+    produce,
+    read_to_end,
+)
 
-pytestmark = pytest.mark.needs("kafka")
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+    pytest.mark.timeout(300),
+]
 
-CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-
-
-def tool(main: str, bootstrap: str, *words: str, flag: str = "--bootstrap-server") -> str:
-    return run_tool(main, flag, bootstrap, *words).stdout
-
-
-def test_topics_configs_and_elections(bootstrap: str, name: str) -> None:
-    created = tool(
-        "TopicCommand", bootstrap, "--create", "--topic", name, "--partitions", "3",
-        "--config", "retention.ms=60000",
-    )  # fmt: skip
-    assert f"Created topic {name}." in created
-    tool("TopicCommand", bootstrap, "--alter", "--topic", name, "--partitions", "4")
-    described = tool("TopicCommand", bootstrap, "--describe", "--topic", name)
-    assert "PartitionCount: 4" in described
-    assert "retention.ms=60000" in described
-    words = ("--entity-type", "topics", "--entity-name", name)
-    tool("kafka.admin.ConfigCommand", bootstrap, "--alter", *words, "--add-config", "flush.ms=7")
-    shown = tool("kafka.admin.ConfigCommand", bootstrap, "--describe", *words)
-    assert "flush.ms=7" in shown
-    election = tool(
-        "LeaderElectionCommand", bootstrap, "--election-type", "preferred", "--topic", name,
-        "--partition", "0",
-    )  # fmt: skip
-    assert "Valid replica already elected" in election
-    tool("TopicCommand", bootstrap, "--delete", "--topic", name)
-    assert name not in tool("TopicCommand", bootstrap, "--list").split()
+CONFIGS = "kafka.admin.ConfigCommand"
+GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
-def test_verifiable_producer_and_consumer(bootstrap: str, name: str) -> None:
-    made = tool(
-        "VerifiableProducer", bootstrap, "--topic", name, "--max-messages", "500",
-        "--throughput", "-1",
-    )  # fmt: skip
-    events = [json.loads(line) for line in made.splitlines() if line.startswith("{")]
-    assert sum(e["name"] == "producer_send_success" for e in events) == 500
-    read = tool(
-        "VerifiableConsumer", bootstrap, "--topic", name, "--group-id", name,
-        "--max-messages", "500", "--reset-policy", "earliest",
-    )  # fmt: skip
-    events = [json.loads(line) for line in read.splitlines() if line.startswith("{")]
-    assert sum(e.get("count", 0) for e in events if e["name"] == "records_consumed") == 500
-    assert any(e["name"] == "offsets_committed" and e["success"] for e in events)
-    group = tool(CONSUMER_GROUPS, bootstrap, "--describe", "--group", name)
-    rows = [line.split() for line in group.splitlines() if name in line.split()[:1]]
-    assert sum(int(row[3]) for row in rows) == 500, group
-    assert all(row[5] == "0" for row in rows), group
-    reset = tool(
-        CONSUMER_GROUPS, bootstrap, "--reset-offsets", "--group", name, "--topic", name,
-        "--to-earliest", "--execute",
-    )  # fmt: skip
-    assert name in reset
+def tool(broker: Headrace, name: str, *arguments: str) -> str:
+    return run_tool(name, "--bootstrap-server", broker.bootstrap, *arguments).stdout
 
 
-def test_offsets_and_deleted_records(bootstrap: str, name: str, tmp_path: Path) -> None:
+def told(output: str, event: str) -> Iterator[dict[str, object]]:
+    """The events of that name in a verifiable tool's output, a JSON object a line."""
+    for line in output.splitlines():
+        if line.startswith("{") and (said := json.loads(line))["name"] == event:
+            yield said
+
+
+def test_topics_and_configs(broker: Headrace, topic: str) -> None:
     tool(
-        "VerifiableProducer", bootstrap, "--topic", name, "--max-messages", "100",
-        "--throughput", "-1", "--acks", "-1",
+        broker, "TopicCommand", "--create", "--topic", topic, "--partitions", "2",
+        *("--config", "retention.ms=12345"),
     )  # fmt: skip
-    offsets = tool("GetOffsetShell", bootstrap, "--topic", name)
-    ends = {int(p): int(o) for _, p, o in (line.split(":") for line in offsets.split())}
-    assert sum(ends.values()) == 100
-    asked = tmp_path / "delete.json"
-    place = {"topic": name, "partition": 0, "offset": ends[0]}
-    asked.write_text(json.dumps({"version": 1, "partitions": [place]}))
-    deleted = tool("DeleteRecordsCommand", bootstrap, "--offset-json-file", str(asked))
-    assert f"low_watermark: {ends[0]}" in deleted
-    early = tool("GetOffsetShell", bootstrap, "--topic", name, "--time", "earliest")
-    assert f"{name}:0:{ends[0]}" in early.split()
+    tool(broker, "TopicCommand", "--alter", "--topic", topic, "--partitions", "4")
+    tool(
+        broker, CONFIGS, "--alter", "--entity-type", "topics", "--entity-name", topic,
+        *("--add-config", "cleanup.policy=compact", "--delete-config", "retention.ms"),
+    )  # fmt: skip
+    described = tool(broker, "TopicCommand", "--describe", "--topic", topic)
+    assert "PartitionCount: 4" in described
+    assert "Configs: cleanup.policy=compact" in described
+    assert described.count("Leader: 1\tReplicas: 1\tIsr: 1") == 4
+    configs = tool(
+        broker, CONFIGS, "--describe", "--all", "--entity-type", "topics", "--entity-name", topic
+    )
+    assert "cleanup.policy=compact" in configs
+    assert "retention.ms=604800000" in configs
+    tool(broker, "TopicCommand", "--delete", "--topic", topic)
+    assert topic not in tool(broker, "TopicCommand", "--list").splitlines()
 
 
-def test_log_dirs(bootstrap: str, name: str) -> None:
-    tool("TopicCommand", bootstrap, "--create", "--topic", name, "--partitions", "2")
-    told = tool("LogDirsCommand", bootstrap, "--describe", "--topic-list", name)
-    (answer,) = (json.loads(line) for line in told.splitlines() if line.startswith("{"))
-    (broker,) = answer["brokers"]
-    (folder,) = broker["logDirs"]
+def test_offsets_records_and_folders(broker: Headrace, topic: str, tmp_path: object) -> None:
+    create_topic(broker, topic, 2)
+    produce(broker, topic, pairs("none", 100), partition=1)
+    file = f"{tmp_path}/delete.json"
+    wanted = {"topic": topic, "partition": 1, "offset": 30}
+    with open(file, "w") as out:
+        json.dump({"partitions": [wanted], "version": 1}, out)
+    deleted = tool(broker, "DeleteRecordsCommand", "--offset-json-file", file)
+    assert "low_watermark: 30" in deleted
+    with ThreadPoolExecutor(2) as both:
+        earliest, latest = both.map(
+            lambda time: tool(broker, "GetOffsetShell", "--topic", topic, "--time", time),
+            ("earliest", "latest"),
+        )
+    assert sorted(earliest.split()) == [f"{topic}:0:0", f"{topic}:1:30"]
+    assert sorted(latest.split()) == [f"{topic}:0:0", f"{topic}:1:100"]
+    said = tool(broker, "LogDirsCommand", "--describe", "--topic-list", topic)
+    folders = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    (folder,) = folders["brokers"][0]["logDirs"]
     assert folder["error"] is None
-    assert sorted(p["partition"] for p in folder["partitions"]) == [f"{name}-0", f"{name}-1"]
+    sizes = {p["partition"]: p["size"] for p in folder["partitions"]}
+    on_disk = sum(f.stat().st_size for f in (broker.data_dir / f"{topic}-1").glob("*.log"))
+    assert sizes == {f"{topic}-0": 0, f"{topic}-1": on_disk}
+
+
+def test_leader_election(broker: Headrace, topic: str) -> None:
+    create_topic(broker, topic)
+    said = tool(
+        broker, "LeaderElectionCommand", "--election-type", "PREFERRED",
+        *("--topic", topic, "--partition", "0"),
+    )  # fmt: skip
+    assert f"Valid replica already elected for partitions {topic}-0" in said
+
+
+@pytest.mark.parametrize("codec", CODEC_NAMES)
+def test_verifiable_producer(broker: Headrace, topic: str, codec: str, tmp_path: object) -> None:
+    """The Java producer, idempotent as it is by default."""
+    create_topic(broker, topic)
+    file = f"{tmp_path}/producer.properties"
+    with open(file, "w") as out:
+        out.write(f"compression.type={codec}\n")
+    said = tool(
+        broker, "VerifiableProducer", "--topic", topic, "--max-messages", "500",
+        *("--producer.config", file),
+    )  # fmt: skip
+    (data,) = told(said, "tool_data")
+    assert (data["sent"], data["acked"]) == (500, 500)
+    assert [value for _, value in read_to_end(broker, topic)] == [b"%d" % n for n in range(500)]
+
+
+def test_verifiable_consumer_and_its_group(broker: Headrace, topic: str, group: str) -> None:
+    """The Java consumer reads every codec; then the tool of its group."""
+    create_topic(broker, topic, 2)
+    for codec in CODEC_NAMES:
+        for partition in range(2):
+            produce(broker, topic, pairs(codec, 100), codec=codec, partition=partition)
+    said = tool(
+        broker, "VerifiableConsumer", "--topic", topic, "--group-id", group,
+        *("--max-messages", "1000", "--reset-policy", "earliest"),
+    )  # fmt: skip
+    read = [p for records in told(said, "records_consumed") for p in records["partitions"]]  # type: ignore[attr-defined]
+    assert sum(p["count"] for p in read) == 1000
+    both = [TopicPartition(topic, p) for p in range(2)]
+    assert offsets(broker, group, both) == [500, 500]
+    described = tool(broker, GROUPS, "--describe", "--group", group)
+    rows = [line.split() for line in described.splitlines() if line.startswith(group)]
+    assert sorted(row[2:6] for row in rows) == [["0", "500", "500", "0"], ["1", "500", "500", "0"]]
+    tool(
+        broker, GROUPS, "--reset-offsets", "--to-earliest",
+        *("--group", group, "--topic", topic, "--execute"),
+    )  # fmt: skip
+    assert offsets(broker, group, both) == [0, 0]
+    tool(broker, GROUPS, "--delete", "--group", group)
+    left = tool(broker, GROUPS, "--list")
+    assert group not in left.splitlines()

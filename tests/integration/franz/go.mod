@@ -1,4 +1,4 @@
-module headrace.io/tests/franz
+module headrace.io/franz
 
 go 1.26.0
 

@@ -1,19 +1,39 @@
-// Command franz does with franz-go what test_franz_go.py asks, and prints what it saw.
+// A client of franz-go that does one job and tells in JSON what came of it.
+//
+//	franz -brokers host:port -topic t produce -codec zstd -count 300
+//	franz -brokers host:port -topic t consume -count 300
+//	franz -brokers host:port -topic t group -group g -balancer cooperative
+//	franz -brokers host:port -topic t admin
+//	franz -brokers host:port -topic t transaction
+//
+// `group` runs three members, of which the first leaves, and reads -count records between them.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"sort"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	records  = 500
-	deadline = 40 * time.Second
+const deadline = 40 * time.Second
+
+var (
+	brokers  = flag.String("brokers", "", "host:port of a broker")
+	topic    = flag.String("topic", "", "the topic")
+	codec    = flag.String("codec", "none", "codec of produce")
+	balancer = flag.String("balancer", "range", "range or cooperative")
+	group    = flag.String("group", "", "consumer group")
+	count    = flag.Int("count", 0, "records")
 )
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -24,209 +44,332 @@ var codecs = map[string]kgo.CompressionCodec{
 	"zstd":   kgo.ZstdCompression(),
 }
 
-var balancers = map[string]kgo.GroupBalancer{
-	"range":              kgo.RangeBalancer(),
-	"cooperative-sticky": kgo.CooperativeStickyBalancer(),
-}
-
 func main() {
-	if len(os.Args) < 4 {
-		fmt.Fprintln(os.Stderr, "usage: franz ADDRESS codec|group|admin TOPIC [CODEC|BALANCER]")
-		os.Exit(2)
-	}
-	address, what, topic := os.Args[1], os.Args[2], os.Args[3]
+	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	var err error
-	switch what {
-	case "codec":
-		err = codec(ctx, address, topic, os.Args[4])
-	case "group":
-		err = group(ctx, address, topic, os.Args[4])
-	case "admin":
-		err = admin(ctx, address, topic)
-	default:
-		err = fmt.Errorf("unknown task %q", what)
+	jobs := map[string]func(context.Context) (any, error){
+		"produce":     produce,
+		"consume":     consume,
+		"group":       balance,
+		"admin":       administer,
+		"transaction": transact,
 	}
+	job, known := jobs[flag.Arg(0)]
+	if !known {
+		fail(fmt.Errorf("no job %q", flag.Arg(0)))
+	}
+	said, err := job(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fail(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(said); err != nil {
+		fail(err)
 	}
 }
 
-func client(address string, options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append(options, kgo.SeedBrokers(address))...)
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
-func create(ctx context.Context, address, topic string, partitions int32) (*kadm.Client, error) {
-	c, err := client(address)
+func client(options ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(*brokers)}, options...)...)
+}
+
+// The texts of the records, which the test knows as well.
+func value(number int) []byte {
+	text := ""
+	for repeat := 0; repeat <= number%40; repeat++ {
+		text += fmt.Sprintf("franz %d ", number)
+	}
+	return []byte(text)
+}
+
+func produce(ctx context.Context) (any, error) {
+	cl, err := client(
+		kgo.DefaultProduceTopic(*topic),
+		kgo.ProducerBatchCompression(codecs[*codec]),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(5*time.Millisecond),
+		kgo.AllowAutoTopicCreation(),
+	)
 	if err != nil {
 		return nil, err
 	}
-	a := kadm.NewClient(c)
-	_, err = a.CreateTopic(ctx, partitions, 1, nil, topic)
-	return a, err
+	defer cl.Close()
+	records := make([]*kgo.Record, *count)
+	for number := range records {
+		records[number] = &kgo.Record{
+			Key:     []byte(fmt.Sprintf("key-%d", number)),
+			Value:   value(number),
+			Headers: []kgo.RecordHeader{{Key: "n", Value: []byte{byte(number)}}},
+		}
+	}
+	results := cl.ProduceSync(ctx, records...)
+	if err := results.FirstErr(); err != nil {
+		return nil, err
+	}
+	return map[string]any{"last_offset": results[len(results)-1].Record.Offset}, nil
 }
 
-// codec produces with one compression, and reads the same records back in order.
-func codec(ctx context.Context, address, topic, name string) error {
-	a, err := create(ctx, address, topic, 1)
+type record struct {
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Key       []byte `json:"key"`
+	Value     []byte `json:"value"`
+	Headers   int    `json:"headers"`
+}
+
+func consume(ctx context.Context) (any, error) {
+	cl, err := client(
+		kgo.ConsumeTopics(*topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer a.Close()
-	c, err := client(address, kgo.ProducerBatchCompression(codecs[name]),
-		kgo.DefaultProduceTopic(topic), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	sent := make([]*kgo.Record, records)
-	for i := range sent {
-		sent[i] = kgo.StringRecord(fmt.Sprintf("value %d of many that look alike", i))
-	}
-	if err := c.ProduceSync(ctx, sent...).FirstErr(); err != nil {
-		return err
-	}
-	came := 0
-	for came < records {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return err
+	defer cl.Close()
+	found := []record{}
+	for len(found) < *count {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, fmt.Errorf("after %d records: %w", len(found), err)
 		}
-		for _, r := range fetches.Records() {
-			if string(r.Value) != string(sent[came].Value) {
-				return fmt.Errorf("record %d is %q", came, r.Value)
+		fetches.EachRecord(func(r *kgo.Record) {
+			found = append(found, record{r.Partition, r.Offset, r.Key, r.Value, len(r.Headers)})
+		})
+	}
+	return found, nil
+}
+
+// What the members of a group have, seen from all of them.
+type table struct {
+	sync.Mutex
+	owned map[int]map[int32]bool
+	read  map[string]int
+}
+
+func (t *table) change(member int, partitions map[string][]int32, owns bool) {
+	t.Lock()
+	defer t.Unlock()
+	for _, of := range partitions {
+		for _, partition := range of {
+			if owns {
+				t.owned[member][partition] = true
+			} else {
+				delete(t.owned[member], partition)
 			}
-			came++
 		}
 	}
-	fmt.Printf("%d records came back as sent\n", came)
+}
+
+// shared says whether exactly these members own every partition between them.
+func (t *table) shared(partitions int, members ...int) bool {
+	t.Lock()
+	defer t.Unlock()
+	all := 0
+	for _, member := range members {
+		if len(t.owned[member]) == 0 {
+			return false
+		}
+		all += len(t.owned[member])
+	}
+	return all == partitions
+}
+
+func (t *table) done() bool {
+	t.Lock()
+	defer t.Unlock()
+	return len(t.read) >= *count
+}
+
+func (t *table) join(ctx context.Context, number int) (*kgo.Client, error) {
+	t.owned[number] = map[int32]bool{}
+	balancers := map[string]kgo.GroupBalancer{
+		"range":       kgo.RangeBalancer(),
+		"cooperative": kgo.CooperativeStickyBalancer(),
+	}
+	changes := func(owns bool) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
+			t.change(number, of, owns)
+		}
+	}
+	cl, err := client(
+		kgo.ConsumerGroup(*group),
+		kgo.ConsumeTopics(*topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.Balancers(balancers[*balancer]),
+		kgo.HeartbeatInterval(100*time.Millisecond),
+		kgo.OnPartitionsAssigned(changes(true)),
+		kgo.OnPartitionsRevoked(changes(false)),
+		kgo.OnPartitionsLost(changes(false)),
+		kgo.AutoCommitMarks(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			fetches := cl.PollFetches(ctx)
+			if fetches.IsClientClosed() || ctx.Err() != nil {
+				return
+			}
+			fetches.EachRecord(func(r *kgo.Record) {
+				t.Lock()
+				t.read[fmt.Sprintf("%d/%d", r.Partition, r.Offset)]++
+				t.Unlock()
+				cl.MarkCommitRecords(r)
+			})
+		}
+	}()
+	return cl, nil
+}
+
+func waitFor(ctx context.Context, what string, look func() bool) error {
+	for !look() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("in time: %s", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	return nil
 }
 
-// group lets a second member join and leave, and prints who owns how much once it is shared.
-func group(ctx context.Context, address, topic, balancer string) error {
-	a, err := create(ctx, address, topic, 4)
+func balance(ctx context.Context) (any, error) {
+	cl, err := client()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer a.Close()
-	member := func() (*kgo.Client, error) {
-		c, err := client(address, kgo.ConsumerGroup(topic), kgo.ConsumeTopics(topic),
-			kgo.Balancers(balancers[balancer]), kgo.HeartbeatInterval(200*time.Millisecond))
+	defer cl.Close()
+	admin := kadm.NewClient(cl)
+	details, err := admin.ListTopics(ctx, *topic)
+	if err != nil {
+		return nil, err
+	}
+	partitions := len(details[*topic].Partitions)
+	seen := &table{owned: map[int]map[int32]bool{}, read: map[string]int{}}
+	members := []*kgo.Client{}
+	numbers := []int{}
+	for number := range 3 {
+		member, err := seen.join(ctx, number)
 		if err != nil {
 			return nil, err
 		}
-		go func() {
-			for ctx.Err() == nil && !c.PollFetches(ctx).IsClientClosed() {
-			}
-		}()
-		return c, nil
+		members, numbers = append(members, member), append(numbers, number)
+		what := fmt.Sprintf("%d members share %d partitions", number+1, partitions)
+		if err := waitFor(ctx, what, func() bool { return seen.shared(partitions, numbers...) }); err != nil {
+			return nil, err
+		}
 	}
-	first, err := member()
+	if err := waitFor(ctx, "all is read", seen.done); err != nil {
+		return nil, err
+	}
+	if err := members[0].CommitMarkedOffsets(ctx); err != nil {
+		return nil, err
+	}
+	members[0].Close()
+	if err := waitFor(ctx, "two take over", func() bool { return seen.shared(partitions, 1, 2) }); err != nil {
+		return nil, err
+	}
+	for _, member := range members[1:] {
+		if err := member.CommitMarkedOffsets(ctx); err != nil {
+			return nil, err
+		}
+		member.Close()
+	}
+	lag, err := admin.Lag(ctx, *group)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer first.Close()
-	if err := owned(ctx, a, topic, 1); err != nil {
-		return err
-	}
-	fmt.Println("1 member owns 4")
-	second, err := member()
-	if err != nil {
-		return err
-	}
-	if err := owned(ctx, a, topic, 2); err != nil {
-		return err
-	}
-	fmt.Println("2 members own 4")
-	second.Close()
-	if err := owned(ctx, a, topic, 1); err != nil {
-		return err
-	}
-	fmt.Println("1 member owns 4")
-	return nil
+	seen.Lock()
+	defer seen.Unlock()
+	return map[string]any{"read": len(seen.read), "lag": lag[*group].Lag.Total()}, nil
 }
 
-// owned waits until the group is stable with so many members that own all partitions once.
-func owned(ctx context.Context, a *kadm.Client, group string, members int) error {
-	for {
-		described, err := a.DescribeGroups(ctx, group)
-		if err == nil {
-			g := described[group]
-			set := g.AssignedPartitions()
-			parts := 0
-			for _, m := range g.Members {
-				if c, ok := m.Assigned.AsConsumer(); ok {
-					for _, t := range c.Topics {
-						parts += len(t.Partitions)
-					}
-				}
-			}
-			if g.State == "Stable" && len(g.Members) == members && parts == 4 &&
-				len(set[group]) == 4 {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the group did not settle with %d members", members)
-		case <-time.After(50 * time.Millisecond):
+func administer(ctx context.Context) (any, error) {
+	cl, err := client()
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	admin := kadm.NewClient(cl)
+	yes := "compact"
+	if _, err := admin.CreateTopic(ctx, 3, 1, map[string]*string{"cleanup.policy": &yes}, *topic); err != nil {
+		return nil, err
+	}
+	_, again := admin.CreateTopic(ctx, 3, 1, nil, *topic)
+	added, err := admin.UpdatePartitions(ctx, 5, *topic)
+	if err != nil || added.Error() != nil {
+		return nil, errors.Join(err, added.Error())
+	}
+	topics, err := admin.ListTopics(ctx, *topic)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, *topic)
+	if err != nil {
+		return nil, err
+	}
+	policy := ""
+	for _, config := range configs[0].Configs {
+		if config.Key == "cleanup.policy" {
+			policy = *config.Value
 		}
 	}
+	ends, err := admin.ListEndOffsets(ctx, *topic)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := admin.DescribeAllLogDirs(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	folders := 0
+	for _, broker := range dirs {
+		if err := broker.Error(); err != nil {
+			return nil, err
+		}
+		broker.EachPartition(func(p kadm.DescribedLogDirPartition) {
+			if p.Topic == *topic {
+				folders++
+			}
+		})
+	}
+	partitions := []int{}
+	for partition := range topics[*topic].Partitions {
+		partitions = append(partitions, int(partition))
+	}
+	sort.Ints(partitions)
+	deleted, err := admin.DeleteTopics(ctx, *topic)
+	if err != nil || deleted.Error() != nil {
+		return nil, errors.Join(err, deleted.Error())
+	}
+	return map[string]any{
+		"again":      errors.Is(again, kerr.TopicAlreadyExists),
+		"partitions": partitions,
+		"policy":     policy,
+		"ends":       len(ends[*topic]),
+		"folders":    folders,
+	}, nil
 }
 
-func admin(ctx context.Context, address, topic string) error {
-	a, err := create(ctx, address, topic, 2)
+func transact(ctx context.Context) (any, error) {
+	cl, err := client(kgo.TransactionalID("franz"), kgo.DefaultProduceTopic(*topic))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer a.Close()
-	fmt.Println("created")
-	if _, err := a.CreatePartitions(ctx, 1, topic); err != nil {
-		return err
+	defer cl.Close()
+	if err = cl.BeginTransaction(); err == nil {
+		err = cl.ProduceSync(ctx, kgo.StringRecord("never")).FirstErr()
 	}
-	details, err := a.ListTopics(ctx, topic)
-	if err != nil {
-		return err
+	if err == nil {
+		return nil, errors.New("a transactional record was acknowledged")
 	}
-	fmt.Println("partitions", len(details[topic].Partitions))
-	value := "60000"
-	change := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &value}}
-	if _, err := a.AlterTopicConfigs(ctx, change, topic); err != nil {
-		return err
+	var known *kerr.Error
+	if !errors.As(err, &known) {
+		return nil, err
 	}
-	configs, err := a.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return err
-	}
-	for _, c := range configs[0].Configs {
-		if c.Key == "retention.ms" {
-			fmt.Println(c.Key, c.MaybeValue())
-		}
-	}
-	c, err := client(address, kgo.DefaultProduceTopic(topic),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	for range 10 {
-		if err := c.ProduceSync(ctx, kgo.StringRecord("v")).FirstErr(); err != nil {
-			return err
-		}
-	}
-	ends, err := a.ListEndOffsets(ctx, topic)
-	if err != nil {
-		return err
-	}
-	end, _ := ends.Lookup(topic, 0)
-	fmt.Println("end", end.Offset)
-	if _, err := a.DeleteTopics(ctx, topic); err != nil {
-		return err
-	}
-	fmt.Println("deleted")
-	return nil
+	return map[string]any{"error": known.Message, "retriable": known.Retriable}, nil
 }
