@@ -73,7 +73,8 @@ class Kafka(BrokerProcess):
         self._properties_path.write_text("\n".join(lines) + "\n")
         if (self.data_dir / "meta.properties").exists():
             return
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first character stays a letter: the tool takes a leading "-" for another option.
+        cluster_id = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:].rstrip("=")
         done = subprocess.run(
             [
                 "java",
