@@ -4,7 +4,6 @@ import random
 import struct
 
 import pytest
-
 from headrace.base.errors import Code
 from headrace.server.apis.a00_produce import _refuse_old
 from headrace.wire.framing import ProtocolError, RequestHeader
