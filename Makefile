@@ -12,6 +12,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Headrace needs Python 3.11 or newer: try 'make PYTHON=python3.12 setup'"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) from requirements/dev.txt: about half a minute"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -42,7 +43,7 @@ compat: setup
 	$(BIN)/python -m e2e.compat $(ARGS)
 
 clean:
-	rm -rf $(VENV) .cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache headrace-data
 
 # Lock files carry hashes and no addresses.
 lock: setup

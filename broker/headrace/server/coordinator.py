@@ -445,7 +445,7 @@ class Coordinator(Generic[S]):
             hosted.loading = None
             self._drop(hosted)
             return
-        log.info(
+        log.debug(
             "coordinator loaded",
             partition=hosted.partition.name,
             records=count,

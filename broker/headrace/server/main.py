@@ -64,14 +64,18 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
     if failed:
         print(f"headrace stops: {broker.failed.result()}", file=sys.stderr)
         return EXIT_FAILED
+    print("headrace has stopped; everything is on disk", flush=True)
     return 0
 
 
 def _ready_line(broker: Broker, seconds: float) -> str:
     kafka = " ".join(f"kafka://{e.host}:{e.port}" for e in broker.kafka_endpoints)
-    http = f" http://localhost:{broker.http_port}/metrics" if broker.http_port >= 0 else ""
-    where = f"{len(broker.partitions)} partitions in {broker.data_dir.path}"
-    return f"headrace is ready: {kafka}{http} ({where}, after {seconds:.2f} s)"
+    host = broker.settings.http_host or "localhost"
+    http = f" http://{host}:{broker.http_port}/metrics" if broker.http_port >= 0 else ""
+    return (
+        f"headrace is ready: {kafka}{http} "
+        f"({len(broker.partitions)} partitions, after {seconds:.2f} s)"
+    )
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
