@@ -181,8 +181,8 @@ class Broker:
                 bound = await listener.open(host, port)
             except OSError as error:
                 raise StartError(
-                    f"cannot listen on {address}: {error.strerror}; another broker may be "
-                    "running there: stop it, or choose another port"
+                    f"cannot listen on {address}: {_why(error)}; another broker may be running "
+                    "there: stop it, or choose another port with --kafka-port, or in listeners"
                 ) from error
             self.listeners.append(listener)
             endpoints.append(Endpoint(listener=name, host=_reachable(host), port=bound))
@@ -202,7 +202,8 @@ class Broker:
             self.http_port = await http.open(host, port)
         except OSError as error:
             raise StartError(
-                f"cannot listen on http.port {port}: {error.strerror}; choose another"
+                f"cannot listen on port {port} for HTTP: {_why(error)}; choose another with "
+                "--http-port, or in http.port"
             ) from error
 
     async def _settle(self) -> None:
@@ -299,6 +300,12 @@ def parse_listener(address: str) -> tuple[str, str, int]:
     if not separator or not colon or not port.isdigit():
         raise StartError(f"listener {address!r} is not of the form NAME://host:port")
     return name, host.strip("[]"), int(port)
+
+
+def _why(error: OSError) -> str:
+    """The system's words: asyncio's own repeat the address, as a tuple."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror or error)
 
 
 def _reachable(host: str) -> str:
