@@ -216,8 +216,9 @@ def _typed(descriptor: Key, text: str) -> Value:
     try:
         number = float(text) if kind is Kind.DOUBLE else int(text)
     except ValueError:
-        raise SettingError(name, text, f"it is not a number of type {kind.name}") from None
+        what = "number" if kind is Kind.DOUBLE else "whole number"
+        raise SettingError(name, text, f"it is not a {what}") from None
     low, high = _BOUNDS.get(kind, (number, number))
     if not low <= number <= high:
-        raise SettingError(name, text, f"it is not a number of type {kind.name}")
+        raise SettingError(name, text, f"it is not a whole number from {low} to {high}")
     return number

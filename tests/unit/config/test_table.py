@@ -32,9 +32,9 @@ def test_field_names_are_kafkas_keys_with_underscores() -> None:
     [
         ("log.retention.hour", "1", "closest is log.retention.hours"),
         ("num.partitions", "0", "num.partitions=0: the value must be at least 1"),
-        ("num.partitions", "many", "num.partitions=many: it is not a number of type INT"),
-        ("num.partitions", "3000000000", "not a number of type INT"),
-        ("num.partitions", "1.5", "not a number of type INT"),
+        ("num.partitions", "many", "num.partitions=many: it is not a whole number"),
+        ("num.partitions", "3000000000", "not a whole number from -2147483648 to 2147483647"),
+        ("num.partitions", "1.5", "not a whole number"),
         ("auto.create.topics.enable", "yes", "either true or false"),
         ("durability", "always", "one of: never, interval, ack"),
         ("log.cleanup.policy", "compact,burn", "one of: compact, delete"),
