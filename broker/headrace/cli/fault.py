@@ -1,18 +1,33 @@
 """Failures in words: what happened, where, what to do; with `-o json` one object on stdout."""
 
+import errno
 import sys
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import click
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+_OUTPUT_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Of an error without a file name: nothing else that a command writes has none."""
 
 
 class Failure(Exception):
     """A command failed for a reason of its own. The sentence is for a person."""
 
+    exit_code = EXIT_FAILED
+
     def __init__(self, sentence: str, *, code: str = "FAILED") -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class Misused(Failure):
+    """It was called wrongly, in a way that `--help` would not mend: a setting, a profile."""
+
+    exit_code = EXIT_USAGE
 
 
 def report(error: Exception) -> bool:
@@ -29,7 +44,9 @@ def report_usage(error: click.UsageError) -> None:
     """Tell how the command was called wrongly."""
     command = error.ctx.command_path if error.ctx is not None else "headrace"
     hint = f"`{command} --help` shows how it is used."
-    _tell("USAGE", f"{error.format_message()} {hint}")
+    message = " ".join(error.format_message().split())  # click lists choices with line ends
+    stop = "" if message.endswith((".", "?")) else "."
+    _tell("USAGE", f"{message}{stop} {hint}")
 
 
 def _in_words(error: Exception) -> tuple[str, str] | None:
@@ -42,6 +59,8 @@ def _in_words(error: Exception) -> tuple[str, str] | None:
     if errors is not None:
         if isinstance(error, errors.BrokerRefused):
             return error.code.name, str(error)
+        if isinstance(error, errors.NoSuchBroker):
+            return "UNREACHABLE", f"{error}: `headrace cluster status` shows the brokers"
         if isinstance(error, errors.Unreachable):
             return "UNREACHABLE", f"{error}. {_how_to_reach()}"
         if isinstance(error, errors.ClientError):
@@ -50,8 +69,8 @@ def _in_words(error: Exception) -> tuple[str, str] | None:
     if records is not None and isinstance(error, records.CorruptRecords):
         return "CORRUPT_RECORDS", str(error)
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        where = f"{error.filename}: " if error.filename else ""
-        return "SYSTEM", f"{where}{error.strerror or error}"
+        where = error.filename or ("standard output" if error.errno in _OUTPUT_FULL else "")
+        return "SYSTEM", f"{where}{where and ': '}{error.strerror or error}"
     return None
 
 
@@ -66,9 +85,12 @@ def _tell(code: str, sentence: str) -> None:
     if wants_json(sys.argv):
         import json
 
-        sys.stdout.write(json.dumps({"error": {"code": code, "message": sentence}}) + "\n")
-        sys.stdout.flush()
-        return
+        try:
+            sys.stdout.write(json.dumps({"error": {"code": code, "message": sentence}}) + "\n")
+            sys.stdout.flush()
+            return
+        except OSError:
+            pass  # it is standard output that failed
     sentence = sentence.rstrip(".")
     red, plain = ("\x1b[31m", "\x1b[0m") if colour_allowed(sys.stderr) else ("", "")
     sys.stderr.write(f"{red}headrace:{plain} {sentence}.\n")

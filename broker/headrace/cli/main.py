@@ -13,10 +13,8 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from headrace.cli.fault import report, report_usage
-
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
+from headrace.cli.commands import Group
+from headrace.cli.fault import EXIT_FAILED, EXIT_USAGE, report, report_usage
 
 COMMANDS: Final = {
     "dev": "Run a broker on this machine, for development.",
@@ -44,7 +42,7 @@ $HEADRACE_PROFILE, ~/.config/headrace/profiles.toml), or 127.0.0.1:9092.
 """
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group whose commands are modules of `headrace.cli.commands` that hold a `command`."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -63,20 +61,8 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"There is no command {args[0]!r}.{meant}")
-        return super().resolve_command(ctx, args)
+    def lines(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return list(COMMANDS.items())
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         if incomplete.startswith("-"):
@@ -88,10 +74,26 @@ class Commands(click.Group):
         ]
 
 
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from headrace.cli.commands.version import LINE
+
+        click.echo(LINE)
+        context.exit()
+
+
 @click.command(
     cls=Commands,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
 )
 def headrace() -> None:
     """A distributed, durable commit log that speaks the Apache Kafka protocol."""
@@ -120,7 +122,8 @@ def main() -> NoReturn:
     except Exception as error:
         if not report(error):
             raise
-        sys.exit(EXIT_FAILED)
+        _forget_output()
+        sys.exit(getattr(error, "exit_code", EXIT_FAILED))
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
@@ -129,11 +132,15 @@ def _die_of(number: signal.Signals) -> NoReturn:
 
     Python ignores SIGPIPE, and must: a broker that closes its connection would kill us, too.
     """
-    # What stdout still buffers has no reader; the flush at exit must not complain about it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _forget_output()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     sys.exit(128 + number)
+
+
+def _forget_output() -> None:
+    """What stdout still buffers cannot be written; the flush at exit must not say so again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

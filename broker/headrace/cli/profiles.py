@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.cli.fault import Failure
+from headrace.cli.fault import Misused
 from headrace.client.address import Address, parse_addresses
 
 DEFAULT: Final = "127.0.0.1:9092"
@@ -24,12 +24,12 @@ _KEYS: Final = {"bootstrap"}
 def addresses(
     bootstrap: str | None, profile: str | None, environment: Mapping[str, str]
 ) -> tuple[Address, ...]:
-    """The addresses to try. Raises Failure with a sentence that names where a bad one stands."""
+    """The addresses to try. Raises Misused with a sentence that names where a bad one stands."""
     text, source = _chosen(bootstrap, profile, environment)
     try:
         return parse_addresses(text)
     except ValueError as error:
-        raise Failure(f"{source}: {error}") from None
+        raise Misused(f"{source}: {error}") from None
 
 
 def _chosen(
@@ -60,16 +60,16 @@ def profiles_path(environment: Mapping[str, str]) -> Path:
 def _from_profile(name: str, source: str, environment: Mapping[str, str]) -> tuple[str, str]:
     path = profiles_path(environment)
     if not path.exists():
-        raise Failure(f"{source} names the profile {name!r}, but there is no {path}")
+        raise Misused(f"{source} names the profile {name!r}, but there is no {path}")
     profiles = {key: value for key, value in _read(path).items() if isinstance(value, dict)}
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"
-        raise Failure(f"{source} names the profile {name!r}, and {path} has: {known}")
+        raise Misused(f"{source} names the profile {name!r}, and {path} has: {known}")
     if odd := sorted(set(profiles[name]) - _KEYS):
-        raise Failure(f"{path}: profile {name!r} has an unknown key {odd[0]!r}; known: bootstrap")
+        raise Misused(f"{path}: profile {name!r} has an unknown key {odd[0]!r}; known: bootstrap")
     bootstrap = profiles[name].get("bootstrap")
     if not isinstance(bootstrap, str):
-        raise Failure(f'{path}: profile {name!r} needs bootstrap = "HOST:PORT"')
+        raise Misused(f'{path}: profile {name!r} needs bootstrap = "HOST:PORT"')
     return bootstrap, f"{path}, profile {name!r}"
 
 
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Failure(f"{path} is not TOML: {error}") from None
+        raise Misused(f"{path} is not TOML: {error}") from None
 
 
 def from_environment(bootstrap: str | None, profile: str | None) -> tuple[Address, ...]:

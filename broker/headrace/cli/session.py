@@ -1,11 +1,12 @@
 """What commands that talk to a cluster share: their options, the event loop, questions."""
 
 import asyncio
+import contextlib
 import functools
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final
 
 import click
 
@@ -13,6 +14,8 @@ from headrace.cli import profiles
 from headrace.cli.fault import Failure
 from headrace.cli.output import output_option
 from headrace.client.cluster import Cluster
+
+_DECLINED: Final = "Nothing was changed"
 
 
 def connected(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
@@ -42,13 +45,49 @@ def connected(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal; elsewhere `--yes` is the answer. Raises Failure or UsageError."""
+    """Ask on a terminal; elsewhere `--yes` is the answer.
+
+    Raises UsageError, Failure where the answer is no (or Ctrl-D), Abort on Ctrl-C.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("Without a terminal to ask on, this needs --yes.")
-    if not click.confirm(question, err=True):
-        raise Failure("Nothing was changed, as you said no", code="DECLINED")
+    try:
+        if _answer(question):
+            return
+    except KeyboardInterrupt:
+        click.echo(f"\n{_DECLINED}.", err=True)
+        raise click.Abort from None
+    raise Failure(_DECLINED, code="DECLINED")
+
+
+def _answer(question: str) -> bool:
+    with _interruptible():
+        while True:
+            click.echo(f"{question} [y/N] ", nl=False, err=True)
+            line = sys.stdin.readline()
+            if not line:  # Ctrl-D, which leaves the cursor behind the question
+                click.echo(err=True)
+            answer = line.strip().lower()
+            if answer in ("", "n", "no"):
+                return False
+            if answer in ("y", "yes"):
+                return True
+            click.echo("Please answer y or n.", err=True)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Signals end a read at once: asyncio's handlers would only note them until it returns."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -6,7 +6,7 @@ The file has Kafka's form: `key=value` lines, `#` comments, a backslash continue
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from headrace.cli.fault import Failure
+from headrace.cli.fault import Misused
 from headrace.config.key import SettingError
 from headrace.config.table import broker_settings, canonical
 
@@ -26,7 +26,7 @@ def settings_of(
     try:
         broker_settings(merged)
     except SettingError as error:
-        raise Failure(f"{_where(error.name, file, layers)}: {error}", code="SETTING") from None
+        raise Misused(f"{_where(error.name, file, layers)}: {error}", code="SETTING") from None
     return merged
 
 
@@ -34,7 +34,7 @@ def _canonical(pairs: list[tuple[str, str]], where: str) -> dict[str, str]:
     try:
         return canonical(pairs)
     except SettingError as error:
-        raise Failure(f"{where}: {error}", code="SETTING") from None
+        raise Misused(f"{where}: {error}", code="SETTING") from None
 
 
 def _parse_sets(sets: Iterable[str]) -> list[tuple[str, str]]:
@@ -42,7 +42,7 @@ def _parse_sets(sets: Iterable[str]) -> list[tuple[str, str]]:
     for text in sets:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise Failure(f"--set {text!r} is not of the form KEY=VALUE", code="SETTING")
+            raise Misused(f"--set {text!r} is not of the form KEY=VALUE", code="SETTING")
         pairs.append((key.strip(), value.strip()))
     return pairs
 
@@ -53,7 +53,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
     try:
         lines = file.read_text().splitlines()
     except UnicodeDecodeError:
-        raise Failure(f"{file} is not UTF-8 text", code="SETTING") from None
+        raise Misused(f"{file} is not UTF-8 text", code="SETTING") from None
     for number, raw in enumerate(lines, 1):
         line = pending + raw.strip()
         pending = ""
@@ -64,7 +64,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
             continue
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
-            raise Failure(f"{file}, line {number}: {line!r} is not KEY=VALUE", code="SETTING")
+            raise Misused(f"{file}, line {number}: {line!r} is not KEY=VALUE", code="SETTING")
         pairs.append((key.strip(), value.strip()))
     return pairs
 

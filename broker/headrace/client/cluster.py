@@ -12,7 +12,7 @@ from typing import Any, Self
 from headrace.base.errors import Code
 from headrace.client.address import Address
 from headrace.client.connection import Connection
-from headrace.client.errors import BrokerRefused, ClientError, Unreachable, check
+from headrace.client.errors import BrokerRefused, ClientError, NoSuchBroker, Unreachable, check
 from headrace.client.metadata import Metadata, Partition, Topic, read_metadata
 from headrace.wire.versions import FIND_COORDINATOR, METADATA
 
@@ -65,7 +65,7 @@ class Cluster:
                 await self.refresh(())
             broker = self.metadata.brokers.get(node_id)
             if broker is None:
-                raise Unreachable(f"Broker {node_id} is not in the cluster now")
+                raise NoSuchBroker(f"Broker {node_id} is not in the cluster now")
             return await self._open(key, broker.address)
 
     async def request(

@@ -14,6 +14,10 @@ class Unreachable(ClientError):
     """No broker answers at any of the addresses that were tried."""
 
 
+class NoSuchBroker(Unreachable):
+    """The cluster is there, but no broker of that number is in it now."""
+
+
 class ConnectionLost(ClientError):
     """The connection ended while requests were waiting; whether they were done is unknown."""
 
@@ -32,7 +36,7 @@ class BrokerRefused(ClientError):
     def __init__(self, code: Code, what: str, message: str | None = None) -> None:
         self.code = code
         self.what = what
-        reason = message or _IN_WORDS.get(code, "")
+        reason = (message or _IN_WORDS.get(code, "")).rstrip(".")
         super().__init__(f"{what}: {code.name}" + (f" ({reason})" if reason else ""))
 
 

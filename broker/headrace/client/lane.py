@@ -166,7 +166,7 @@ class Lane:
             return int(answer.base_offset)
         error = BrokerRefused(
             code,
-            f"Writing {batch.count} records ({batch.size_bytes} bytes)"
+            f"Writing {batch.count} record{'s' * (batch.count != 1)} ({batch.size_bytes} bytes)"
             f" to {self.topic}-{self.partition}",
             answer.error_message,
         )

@@ -1,6 +1,7 @@
 """The contract of the command line that needs no broker: codes, words, JSON, help."""
 
 import json
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from headrace.base.version import VERSION
 from headrace.cli.main import COMMANDS, headrace
 
-from tests.command_line import run
+from tests.command_line import LAUNCHER, run
 
 ROOT = Path(__file__).parents[3]
 
@@ -21,6 +22,7 @@ def every_command() -> Iterator[list[str]]:
     for name in COMMANDS:
         command = headrace.get_command(context, name)
         if isinstance(command, click.Group):
+            yield [name]
             yield from ([name, inner] for inner in command.commands)
         else:
             yield [name]
@@ -47,6 +49,7 @@ def test_the_version_is_the_projects() -> None:
     assert project["version"] == VERSION
     done = run("version", "-o", "json")
     assert (done.code, json.loads(done.out)["version"]) == (0, VERSION)
+    assert run("--version").out == run("version").out
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_the_version_is_the_projects() -> None:
     [
         (["vesion"], "Did you mean 'version'"),
         (["consume"], "Missing argument 'TOPIC'"),
-        (["consume", "t", "--offset", "1", "--from-beginning"], "Only one of"),
+        (["consume", "t", "--offset", "1", "--from-beginning"], "only one of"),
         (["consume", "t", "--format", "%y"], "%y stands for nothing"),
         (["consume", "t", "--timestamp", "yesterday"], "'yesterday' is neither"),
         (["produce", "t", "--header", "x"], "NAME=VALUE"),
@@ -90,8 +93,32 @@ def test_a_bad_setting_names_its_place(tmp_path: Path) -> None:
     file = tmp_path / "broker.properties"
     file.write_text("# ours\nnum.partitions = many\n")
     done = run("broker", "--config", str(file))
-    assert done.code == 1
+    assert done.code == 2
     assert str(file) in done.err and "num.partitions=many" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["dev", "--set", "nonsense=1"], "there is no such broker setting"),
+        (["dev", "--set", "num.partitions=many"], "it is not a whole number."),
+        (["dev", "--data-dir", __file__], "is a file. `headrace dev --help`"),
+        (["topic", "list", "--profile", "absent"], "'absent'"),
+        (["topic", "crate"], "There is no command 'crate'. Did you mean 'create'?"),
+        (["config", "get"], "Choose from: topic, broker, group. `headrace"),
+    ],
+)
+def test_wrong_usage_that_is_not_of_options_is_code_2_too(arguments: list[str], part: str) -> None:
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, b"")
+    assert part in done.err and done.err.count("\n") == 1
+
+
+def test_a_full_standard_output_is_named() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*LAUNCHER, "version"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"headrace: standard output: No space left on device.\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -3,13 +3,14 @@
 import click
 
 from headrace.base.errors import Code
+from headrace.cli.commands import Group
 from headrace.cli.output import Output, Table
 from headrace.cli.session import connected
 from headrace.client import admin
 from headrace.client.cluster import Cluster
 
 
-@click.group(name="cluster")
+@click.group(name="cluster", cls=Group, epilog="\b\nExample:\n  headrace cluster status")
 def command() -> None:
     """Show the state of the cluster."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table
 from headrace.cli.session import connected, parse_pairs
@@ -14,7 +15,9 @@ from headrace.client.cluster import Cluster
 CLUSTER_DEFAULT = "default"
 
 
-@click.group(name="config")
+@click.group(
+    name="config", cls=Group, epilog="\b\nExample:\n  headrace config get topic events --changed"
+)
 def command() -> None:
     """Show and change settings of topics, brokers and groups."""
 

@@ -128,7 +128,7 @@ async def command(
 
 def _start(beginning: bool, offset: int | None, timestamp: int | None, follow: bool) -> _Start:
     if beginning + (offset is not None) + (timestamp is not None) > 1:
-        raise click.UsageError("Only one of --from-beginning, --offset and --timestamp goes.")
+        raise click.UsageError("Give only one of --from-beginning, --offset and --timestamp.")
     if offset is not None:
         return _Start(offset=offset)
     if timestamp is not None:

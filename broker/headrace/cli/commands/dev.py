@@ -21,7 +21,9 @@ folder.
 
 @click.command(epilog=_EPILOG)
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path), help=f"Where records are kept [./{DATA_DIR}]."
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Where records are kept [./{DATA_DIR}].",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Interface to listen on.")
 @click.option(

@@ -2,6 +2,7 @@
 
 import click
 
+from headrace.cli.commands import Group
 from headrace.cli.moment import Moment
 from headrace.cli.output import Output, Table
 from headrace.cli.session import confirm, connected, yes_option
@@ -18,7 +19,7 @@ from headrace.client.offsets import (
 )
 
 
-@click.group(name="group")
+@click.group(name="group", cls=Group, epilog="\b\nExample:\n  headrace group describe readers")
 def command() -> None:
     """List, describe, reset and delete consumer groups."""
 

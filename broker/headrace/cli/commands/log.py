@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, output_option, write
 from headrace.cli.segment_dump import (
@@ -17,7 +18,7 @@ from headrace.cli.segment_dump import (
 )
 
 
-@click.group(name="log")
+@click.group(name="log", cls=Group, epilog="\b\nExample:\n  headrace log dump headrace-data/raw-0")
 def command() -> None:
     """Look into a broker's files, without a broker."""
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table, size_text
 from headrace.cli.session import confirm, connected, parse_pairs, yes_option
@@ -16,7 +17,9 @@ from headrace.client.offsets import EARLIEST, LATEST, TopicPartition, list_offse
 _SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A topic setting.")
 
 
-@click.group(name="topic")
+@click.group(
+    name="topic", cls=Group, epilog="\b\nExample:\n  headrace topic create events --partitions 4"
+)
 def command() -> None:
     """Create, list, describe, alter and delete topics."""
 
@@ -155,7 +158,8 @@ async def alter(
     if partitions:
         await admin.create_partitions(cluster, name, partitions)
         done["partitions"] = partitions
-    output.result(done, f"Changed {name}.")
+    count = f": it has {partitions} partition{'s' * (partitions != 1)} now" if partitions else ""
+    output.result(done, f"Changed {name}{count}.")
 
 
 @command.command(epilog="\b\nExample:\n  headrace topic delete events --yes")
@@ -164,7 +168,7 @@ async def alter(
 @connected
 async def delete(cluster: Cluster, output: Output, names: tuple[str, ...], yes: bool) -> None:
     """Delete topics and their records."""
-    confirm(f"Delete {', '.join(names)} and all records in them?", yes=yes)
+    confirm(f"Delete {', '.join(names)} and all records in {_it(names)}?", yes=yes)
     deleted: list[str] = []
     failed: dict[str, str] = {}
     for name in names:
@@ -186,6 +190,10 @@ async def _sizes(cluster: Cluster, topic: Topic) -> dict[TopicPartition, int]:
     for leader in sorted({p.leader for p in topic.partitions}):
         sizes |= await admin.log_sizes(cluster, leader)
     return sizes
+
+
+def _it(names: tuple[str, ...]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def _is_own(setting: admin.Setting) -> bool:
