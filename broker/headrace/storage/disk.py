@@ -43,8 +43,11 @@ class File(Protocol):
         """Up to `count` bytes at `position`; fewer only at the end of the file."""
         ...
 
-    def pread_nowait(self, count: int, position: int) -> bytearray | None:
-        """As pread from the page cache alone; None where that would touch the device."""
+    def pread_nowait(self, count: int, position: int) -> bytearray | memoryview | None:
+        """As pread from the page cache alone; None where that would touch the device.
+
+        For the event loop's thread only: buffers are used again once their views are gone.
+        """
         ...
 
     def truncate(self, size: int) -> None:

@@ -16,11 +16,14 @@ from typing import Final
 from typing_extensions import Buffer
 
 from headrace.storage.disk import DiskFault, DiskFull, FileStat
+from headrace.storage.read_buffers import ReadBuffers
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _CREATE_MODE: Final = 0o644
+_BUFFERS: Final = ReadBuffers()
+"""For pread_nowait, which only the event loop calls."""
 
 
 def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
@@ -88,9 +91,9 @@ class OsFile:
                 count -= len(data)
             return b"".join(parts)
 
-    def pread_nowait(self, count: int, position: int) -> bytearray | None:
+    def pread_nowait(self, count: int, position: int) -> memoryview | None:
         count = max(0, min(count, self.size - position))
-        buffer = bytearray(count)
+        buffer = _BUFFERS.take(count)
         if not count:
             return buffer
         try:
