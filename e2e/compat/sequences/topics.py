@@ -153,7 +153,6 @@ def partitions_grow_and_never_shrink(peer: Peer) -> None:
     grow(4, assignments=[{"broker_ids": [1]}])
     grow(4, assignments=[{"broker_ids": [1]}, {"broker_ids": [1]}])
     await_topic(peer, where.name, 4)
-    grow(100_000_000)
     peer.ask("metadata", 12, **asked_about(where.name))
 
 
