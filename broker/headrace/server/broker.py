@@ -19,6 +19,7 @@ from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
 from headrace.meta.embedded import EmbeddedStore
+from headrace.server import crash
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.cold_readers import ColdReaders
@@ -45,6 +46,8 @@ log = structlog.get_logger("headrace.broker")
 
 _METADATA_FILE = "metadata.sqlite"
 _PRELOAD_EVERY_S = 0.02
+_ANSWERS_WITHIN_S = 2.0
+_LOOK_EVERY_S = 0.005
 _AUTO_CREATE_WAIT_S = 5.0
 
 
@@ -101,6 +104,8 @@ class Broker:
         folder = self._folder
         self.data_dir = DataDir.open(OsDisk(), folder, node_id=self.node_id)
         undo.callback(self.data_dir.close)
+        if first.http_port >= 0:
+            await self._listen_http(first.http_host, first.http_port)
         store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE))
         undo.push_async_callback(store.close)
         self.metadata = Metadata(
@@ -192,8 +197,6 @@ class Broker:
             advertised[name] = Endpoint(listener=name, host=_reachable(host), port=port)
         self.kafka_endpoints = tuple(advertised.get(e.listener, e) for e in endpoints)
         self._started.push_async_callback(self._close_listeners)
-        if self._first.http_port >= 0:
-            await self._listen_http(self._first.http_host, self._first.http_port)
 
     async def _listen_http(self, host: str, port: int) -> None:
         http = HttpEndpoint(self)
@@ -208,8 +211,12 @@ class Broker:
 
     async def _settle(self) -> None:
         """After ready: load what the first requests would load, and keep it out of the GC."""
-        for _ in messages.preload():
-            await asyncio.sleep(_PRELOAD_EVERY_S)
+        try:
+            for _ in messages.preload():
+                await asyncio.sleep(_PRELOAD_EVERY_S)
+        except OSError as error:
+            # Without descriptors nothing can be imported now; each is when it is first asked for.
+            log.warning("messages could not be loaded ahead", reason=str(error))
         gc.collect()
         gc.freeze()
 
@@ -253,6 +260,7 @@ class Broker:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work)
+        task.add_done_callback(crash.on_bug)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -273,6 +281,14 @@ class Broker:
         await self._started.aclose()
 
     async def _close_listeners(self) -> None:
+        """What is appended is answered first: its flush takes milliseconds."""
+        for listener in self.listeners:
+            listener.stop_reading()
+        deadline = self.loop.time() + _ANSWERS_WITHIN_S
+        while any(li.owes_answers() for li in self.listeners) and (  # noqa: ASYNC110
+            self.loop.time() < deadline
+        ):
+            await asyncio.sleep(_LOOK_EVERY_S)
         await self._dispatcher.close()
         for listener in self.listeners:
             listener.close()

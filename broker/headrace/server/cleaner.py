@@ -17,6 +17,7 @@ import structlog
 
 from headrace.base.clock import Clock
 from headrace.config.broker import BrokerSettings
+from headrace.server import crash
 from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.partitions import Partitions
@@ -85,6 +86,7 @@ class Cleaner:
             log.warning("the cleaner's checkpoint is unreadable: logs are cleaned anew",
                         fault=str(fault))  # fmt: skip
         self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(crash.on_bug)
 
     async def close(self) -> None:
         """Stop, also in the middle of a pass; its files are removed at the next start."""
@@ -118,6 +120,8 @@ class Cleaner:
             ended, why = await self._pass(partition, job)
         except DiskFull as full:
             ended, why = "full", str(full)
+        except OSError as error:  # The child could not be started, or the folder went away.
+            ended, why = "failed", str(error)
         except DiskFault as fault:
             partition.fail(str(fault))
             return True
@@ -137,6 +141,8 @@ class Cleaner:
             await asyncio.sleep(0)
             try:
                 plan = self._plan(partition, now_ms)
+            except FileNotFoundError:
+                continue  # Its topic was deleted since.
             except DiskFault as fault:
                 partition.fail(str(fault))
                 continue

@@ -331,9 +331,21 @@ class Connection(asyncio.BufferedProtocol):
         if full and not self._paused:
             self._paused = True
             self.transport.pause_reading()
-        elif self._paused and not full:
+        elif self._paused and not full and not self._closing:
             self._paused = False
             self.transport.resume_reading()
+
+    def stop_reading(self) -> None:
+        """Read and execute nothing more; what was executed is still answered."""
+        self._closing = True
+        if self.transport is not None and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    @property
+    def owes_answers(self) -> bool:
+        """Whether a produce was appended and waits to be committed."""
+        return any(not answer.holds and not answer.ready for answer in self._answers)
 
     def close(self, reason: str | None = None) -> None:
         """Send what is ready, then close; `reason` is the one log line about it."""

@@ -98,9 +98,9 @@ def _look_at(
     offset = item.fetch_offset
     if offset == limit:
         return Found(Code.NONE, high_watermark, stable, start, None, None, partition)
-    max_bytes = item.partition_max_bytes
+    max_bytes = max(item.partition_max_bytes, 0)
     if left < max_bytes:
-        max_bytes = left
+        max_bytes = max(left, 0)
     if max_bytes <= 0 and not first:
         return Found(Code.NONE, high_watermark, stable, start, None, None, partition)
     try:
@@ -179,7 +179,10 @@ def read_nowait(found: list[Found], cold: ColdReaders) -> list[Bytes] | None:
         if cold.expects(piece):
             cold.missed(piece)
             return None
-        data = piece.file.pread_nowait(piece.count, piece.position)
+        try:
+            data = piece.file.pread_nowait(piece.count, piece.position)
+        except DiskFault:
+            data = None  # The thread's read will say so too, where it can be answered.
         if data is None or len(data) < piece.count:
             cold.missed(piece)
             return None

@@ -47,6 +47,8 @@ class HttpEndpoint:
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:
+    if not request.app[_BROKER].ready:
+        return await _readyz(request)
     response = web.StreamResponse(headers={"Content-Type": _TEXT})
     await response.prepare(request)
     async for chunk in _encoded(request.app[_BROKER]):

@@ -1,6 +1,7 @@
 """A listening socket, and the bounds of the connections that came in through it."""
 
 import asyncio
+import resource
 from collections import Counter
 
 import structlog
@@ -37,6 +38,8 @@ class Listener:
         self._dispatcher = dispatcher
         self._server: asyncio.AbstractServer | None = None
         self._per_host: Counter[str] = Counter()
+        # A quarter of the descriptors is for logs: without one, a segment cannot be opened.
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
         self._idle_sweep: asyncio.TimerHandle | None = None
         self.connections: set[Connection] = set()
         self.accepted = 0
@@ -74,8 +77,12 @@ class Listener:
         settings = self._settings
         self.connections.add(connection)
         self._per_host[host] += 1
-        if len(self.connections) > settings.max_connections:
-            log.warning("connection refused: max.connections is reached", peer=host)
+        if len(self.connections) > min(settings.max_connections, self._descriptors):
+            log.warning(
+                "connection refused: max.connections, or the open files the system allows, "
+                "is reached",
+                peer=host,
+            )
             return False
         if self._per_host[host] > settings.max_connections_per_ip:
             log.warning("connection refused: max.connections.per.ip is reached", peer=host)
@@ -99,6 +106,15 @@ class Listener:
             if connection.last_active < oldest and connection.transport is not None:
                 connection.transport.abort()
         self._idle_sweep = self._loop.call_later(_IDLE_SWEEP_S, self._close_idle)
+
+    def stop_reading(self) -> None:
+        """Take no more requests; those that were taken are still answered."""
+        for connection in self.connections:
+            connection.stop_reading()
+
+    def owes_answers(self) -> bool:
+        """Whether a connection has appended something that it has not answered yet."""
+        return any(connection.owes_answers for connection in self.connections)
 
     def stop_accepting(self) -> None:
         """Take no new connections; those that are open go on."""

@@ -85,8 +85,11 @@ class _Named:
         self.name = name
 
     def _write(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except OSError:
+            pass  # Nobody reads the logs any more; the broker goes on.
 
     debug = info = warning = warn = error = critical = exception = msg = _write
 

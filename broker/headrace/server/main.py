@@ -14,6 +14,8 @@ import uvloop
 
 from headrace.base.invariant import Bug
 from headrace.config.table import broker_settings
+from headrace.meta.embedded import NewerFormat
+from headrace.meta.store import Unavailable
 from headrace.server import crash, logs
 from headrace.server.broker import Broker, StartError
 from headrace.server.metadata import MetadataError
@@ -39,7 +41,15 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
     gc.set_threshold(_GC_ALLOCATIONS, 20, 20)
     try:
         return uvloop.run(_serve(settings, began))
-    except (StartError, MetadataError, DataDirError, DiskFault, DiskFull) as failed:
+    except (
+        StartError,
+        MetadataError,
+        DataDirError,
+        DiskFault,
+        DiskFull,
+        NewerFormat,
+        Unavailable,
+    ) as failed:
         print(f"headrace could not start: {failed}", file=sys.stderr)
         return EXIT_FAILED
     except Bug as bug:
@@ -54,7 +64,8 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
         loop.add_signal_handler(number, stopping.set)
     broker = Broker(settings)
     try:
-        await broker.start()
+        if not await _started(broker, stopping):
+            return 0
         print(_ready_line(broker, time.monotonic() - began), flush=True)
         broker.failed.add_done_callback(lambda _: stopping.set())
         await stopping.wait()
@@ -66,6 +77,20 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
         return EXIT_FAILED
     print("headrace has stopped; everything is on disk", flush=True)
     return 0
+
+
+async def _started(broker: Broker, stopping: asyncio.Event) -> bool:
+    """Start the broker, unless a signal comes first: recovery may take a while."""
+    starting = asyncio.create_task(broker.start())
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
 
 
 def _ready_line(broker: Broker, seconds: float) -> str:

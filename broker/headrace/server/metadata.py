@@ -7,10 +7,10 @@ the dynamic ones, which apply live.
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from secrets import token_bytes
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -36,6 +36,7 @@ from headrace.meta.store import (
     Unavailable,
     Unknown,
 )
+from headrace.server import crash
 
 Listener = Callable[[ClusterImage, ClusterImage], None]
 
@@ -134,7 +135,7 @@ class Metadata:
                 f"{self.cluster_id}: start the broker with the folder or the store that belongs "
                 "to it."
             )
-        self._tasks.append(asyncio.create_task(self._follow(), name="metadata-follow"))
+        self._spawn(self._follow(), "metadata-follow")
 
     async def register(
         self, endpoints: tuple[Endpoint, ...], *, incarnation: UUID, rack: str | None = None
@@ -152,7 +153,12 @@ class Metadata:
             rack=rack,
         )
         self._lease = await self._claim(broker)
-        self._tasks.append(asyncio.create_task(self._keep_alive(broker), name="metadata-lease"))
+        self._spawn(self._keep_alive(broker), "metadata-lease")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(crash.on_bug)
+        self._tasks.append(task)
 
     async def reached(self, revision: int) -> None:
         """Return once the image holds everything up to `revision`."""

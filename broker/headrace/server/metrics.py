@@ -163,8 +163,8 @@ def _topics(broker: "Broker") -> Iterable[str]:
         name = f"kafka_server_brokertopicmetrics_{field}_total"
         yield Family(name, "counter", doc).head()
         total = 0
-        for topic in sorted(traffic.topics):
-            value = getattr(traffic.topics[topic], field)
+        for topic, counts in sorted(traffic.topics.items()):
+            value = getattr(counts, field)
             total += value
             yield line(name, value, topic=topic)
         yield line(name, total)

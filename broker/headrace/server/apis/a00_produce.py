@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from headrace.base.errors import Code, Refusal
+from headrace.base.image import INTERNAL_TOPICS
 from headrace.server.connection import Answer, Connection, Outcome
 from headrace.wire import produce
 from headrace.wire.batch import CODEC_MASK
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from headrace.server.partition import Partition
 
 _FIRST_SERVED = 3
+_KAFKA_ADMIN_CLIENT = "__admin_client"
+"""The one client id that Kafka lets write to internal topics."""
 _ZSTD_FROM = 7
 _ZSTD = 4
 _CODEC_BYTE = 22
@@ -61,6 +64,10 @@ def handle_frame(
             if version < _ZSTD_FROM and _is_zstd(frame, start, end):
                 why = Refusal(Code.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7")
                 produceds.append(_refused(index, why, partition))
+                continue
+            if partition.topic in INTERNAL_TOPICS and header.client_id != _KAFKA_ADMIN_CLIENT:
+                why = Refusal(Code.INVALID_TOPIC_EXCEPTION, "internal topics are the broker's own")
+                produceds.append(_refused(index, why))
                 continue
             made = partition.append(frame, start, end, acks, now_ms)
             if isinstance(made, Refusal):
@@ -183,6 +190,7 @@ def _refuse_old(header: RequestHeader, frame: memoryview) -> bytes | None:
         acks, _, topic_count = _V0_HEAD.unpack_from(frame, header.body)
         position = header.body + _V0_HEAD.size
         out = [struct.pack(">i", topic_count)]
+        total = 0
         for _ in range(topic_count):
             (size,) = struct.unpack_from(">h", frame, position)
             if size < 0:
@@ -191,6 +199,9 @@ def _refuse_old(header: RequestHeader, frame: memoryview) -> bytes | None:
             position += 2 + size
             (partition_count,) = struct.unpack_from(">i", frame, position)
             position += 4
+            total += partition_count
+            if total > produce.PARTITIONS_MAX:
+                raise ProtocolError(f"{total} partitions in one Produce")
             out.append(name + struct.pack(">i", partition_count))
             for _ in range(partition_count):
                 index, size = struct.unpack_from(">ii", frame, position)

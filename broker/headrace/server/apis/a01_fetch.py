@@ -143,6 +143,8 @@ class _Reply:
             error = int(one.code)
             if error:
                 broker.requests.count_error(FETCH, error)
+                if one.partition is not None:
+                    one.partition.traffic.failedfetchrequests += 1
             diverges = one.diverging is not None
             size = len(data)
             if not session.tell(

@@ -34,7 +34,8 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     with_docs = getattr(request, "include_documentation", False)
     odd = next((r for r in request.resources if r.resource_type not in _KNOWN), None)
     results = []
-    for resource in request.resources:
+    once = {(r.resource_type, r.resource_name): r for r in request.resources}
+    for resource in once.values():
         found: list[Fields] | Refusal
         if odd is not None:
             found = Refusal(

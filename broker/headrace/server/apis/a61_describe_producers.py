@@ -20,10 +20,11 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
             {
                 "name": topic.name,
                 "partitions": [
-                    _partition(broker, topic.name, index) for index in topic.partition_indexes
+                    _partition(broker, topic.name, index)
+                    for index in dict.fromkeys(topic.partition_indexes)
                 ],
             }
-            for topic in request.topics
+            for topic in {topic.name: topic for topic in request.topics}.values()
         ]
     }
 
