@@ -1,11 +1,15 @@
 """Pipes through topics: bytes come back as plain pipes would give them."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -184,8 +188,69 @@ def test_a_broker_killed_while_lines_flow_loses_and_repeats_none(tmp_path: Path)
 
 
 def test_a_topic_that_is_not_there_is_said_so(broker: Headrace) -> None:
-    done = failed(broker, "consume", "never-made")
+    done = failed(broker, "consume", "never-made", "--no-follow")
     assert "'never-made'" in done.err and "headrace topic create" in done.err
+
+
+@pytest.mark.parametrize("follow", ["--follow", "--no-follow"])
+def test_an_offset_that_is_not_there_is_an_error(broker: Headrace, topic: str, follow: str) -> None:
+    ok(broker, "produce", topic, given=b"a\nb\n")
+    done = failed(broker, "consume", topic, "--offset", "99999", follow)
+    assert "0 to 1" in done.err and f"`headrace topic describe {topic}`" in done.err
+    assert ok(broker, "consume", topic, "--offset", "2", "--no-follow") == b""
+
+
+def test_ctrl_c_writes_the_lines_that_were_read(broker: Headrace, topic: str) -> None:
+    command = [*LAUNCHER, "produce", topic, "-b", broker.bootstrap]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stderr=pipe) as process, killed(process):
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(b"typed\n")
+        process.stdin.flush()
+        while _unread(process.stdin.fileno()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(30), process.stderr.read().strip()) == (-signal.SIGINT, b"")
+    assert ok(broker, "consume", topic, "--no-follow") == b"typed\n"
+
+
+def _unread(pipe: int) -> int:
+    """Bytes that nobody has read from it yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+@pytest.mark.parametrize("group", [[], ["--group", "waiters"]], ids=["plain", "group"])
+def test_following_waits_for_a_broker_that_is_away(tmp_path: Path, group: list[str]) -> None:
+    with Headrace(tmp_path / "data", settings=AT_ONCE, launcher=LAUNCHER) as away:
+        command = [*LAUNCHER, "consume", "later", "--from-beginning", *group]
+        command += ["-b", away.bootstrap]  # nobody has made the topic: consume does
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process, killed(process):
+            assert process.stdout is not None and process.stderr is not None
+            while b"later" not in ok(away, "topic", "list", "-o", "json"):
+                assert process.poll() is None
+            ok(away, "produce", "later", given=b"before\n")
+            assert process.stdout.readline() == b"before\n"
+            away.stop()
+            assert process.stderr.readline().endswith(b"; waiting until it is back.\n")
+            away.start()
+            ok(away, "produce", "later", given=b"after\n")
+            shown = process.stdout.readline()
+            if group and shown == b"before\n":  # at least once: that was not committed yet
+                shown = process.stdout.readline()
+            assert shown == b"after\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+            assert process.stderr.read() == b"headrace: the broker is back.\n"
+
+
+@contextmanager
+def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Where an assertion fails, nobody waits for a process that follows for ever."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def test_no_colour_in_pipes_even_where_it_is_forced(broker: Headrace) -> None:

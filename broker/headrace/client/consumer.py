@@ -6,7 +6,7 @@ for consumers of very many partitions.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 from headrace.base.errors import Code
@@ -25,6 +25,9 @@ from headrace.wire.versions import FETCH
 
 TopicPartition = tuple[str, int]
 
+OnTrouble = Callable[[ClientError | None], None]
+"""Called each time that no broker answers, and with None once one has answered again."""
+
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
 _ANSWERS_WAITING_MAX: Final = 2
 _NO_SESSION: Final = {"session_id": 0, "session_epoch": -1}
@@ -33,7 +36,13 @@ _NO_SESSION: Final = {"session_id": 0, "session_epoch": -1}
 class Consumer:
     """An async context manager. `positions` are the offsets that `poll` gives next."""
 
-    def __init__(self, cluster: Cluster, settings: ConsumerSettings | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: ConsumerSettings | None = None,
+        on_trouble: OnTrouble | None = None,
+    ) -> None:
+        self.trouble = Trouble(on_trouble)
         self.settings = settings or ConsumerSettings()
         self.positions: dict[TopicPartition, int] = {}
         self._cluster = cluster
@@ -41,7 +50,7 @@ class Consumer:
         self._answers: asyncio.Queue[Fetched | ClientError] = asyncio.Queue()
         self._slots = asyncio.Semaphore(_ANSWERS_WAITING_MAX)
         self._task: asyncio.Task[None] | None = None
-        self._answered = 0.0
+        self._answered = 0.0  # when a broker last did, by the loop's clock
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,7 +68,6 @@ class Consumer:
         self._fetching = dict(positions)
         self._answers = asyncio.Queue()
         self._slots = asyncio.Semaphore(_ANSWERS_WAITING_MAX)
-        self._answered = asyncio.get_running_loop().time()
         if positions:
             self._task = asyncio.create_task(self._supervise(), name="fetch")
 
@@ -95,7 +103,7 @@ class Consumer:
             except (_Moved, ConnectionLost, RequestTimedOut, Unreachable) as error:
                 if self._answered >= started:
                     pause_ms = RETRY_MS
-                if (loop.time() - self._answered) * 1000 > self.settings.unreachable_timeout_ms:
+                if self.trouble.lasts(error, self.settings.unreachable_timeout_ms):
                     self._answers.put_nowait(error)
                     return
             except ClientError as error:
@@ -138,6 +146,7 @@ class Consumer:
                 FETCH, fields, version_max=version, timeout_ms=timeout_ms
             )
             self._answered = asyncio.get_running_loop().time()
+            self.trouble.over()
             if answer.error_code:
                 raise _Moved(code_of(answer.error_code), f"Fetching from broker {node_id}")
             for topic in answer.responses:
@@ -156,7 +165,7 @@ class Consumer:
             if code.retriable and code is not Code.CORRUPT_MESSAGE:
                 self._cluster.forget(topic)
                 raise _Moved(code, what)
-            raise BrokerRefused(code, what)
+            raise BrokerRefused(code, what, _out_of_range(topic, code))
         data = memoryview(answer.records or b"")
         following = next_offset(data, offset)
         if following == offset:
@@ -211,6 +220,37 @@ class Consumer:
             **_NO_SESSION,
         }
         return fields, names
+
+
+class Trouble:
+    """How long brokers have not answered: counted from the first failure that is retried."""
+
+    def __init__(self, on_trouble: OnTrouble | None) -> None:
+        self._tell = on_trouble or (lambda _: None)
+        self._since: float | None = None
+
+    def lasts(self, error: ClientError, limit_ms: int | None) -> bool:
+        """Whether it has lasted for longer than `limit_ms` (None: for ever); else tell of it."""
+        now = asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = now
+        if limit_ms is not None and (now - self._since) * 1000 > limit_ms:
+            return True
+        if not isinstance(error, BrokerRefused):  # one that is there says whom to ask, or to wait
+            self._tell(error)
+        return False
+
+    def over(self) -> None:
+        """A broker has answered."""
+        if self._since is not None:
+            self._since = None
+            self._tell(None)
+
+
+def _out_of_range(topic: str, code: Code) -> str | None:
+    if code is not Code.OFFSET_OUT_OF_RANGE:
+        return None
+    return f"no record has that offset: `headrace topic describe {topic}` shows first and last"
 
 
 class _Moved(BrokerRefused):

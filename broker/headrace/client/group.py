@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from headrace.base.errors import Code
 from headrace.client.assignment import ASSIGNORS, Plan
 from headrace.client.cluster import RETRY_MS, RETRY_MS_MAX, Cluster
-from headrace.client.consumer import Consumer, TopicPartition
+from headrace.client.consumer import Consumer, OnTrouble, TopicPartition
 from headrace.client.errors import (
     BrokerRefused,
     ClientError,
@@ -72,6 +72,7 @@ class GroupConsumer:
         rebalance_timeout_ms: int = 60_000,
         auto_commit_ms: int = 5_000,
         settings: ConsumerSettings | None = None,
+        on_trouble: OnTrouble | None = None,
     ) -> None:
         self.group = group
         self.member_id = ""
@@ -83,7 +84,7 @@ class GroupConsumer:
         self._session_timeout_ms = session_timeout_ms
         self._rebalance_timeout_ms = rebalance_timeout_ms
         self._auto_commit_ms = auto_commit_ms
-        self._consumer = Consumer(cluster, settings)
+        self._consumer = Consumer(cluster, settings, on_trouble)
         self._coordinator = -1
         self._rejoin = True
         self._heartbeats: asyncio.Task[None] | None = None
@@ -154,7 +155,7 @@ class GroupConsumer:
             self._committed.update(changed)
 
     async def _join(self) -> None:
-        """Join until this member has its partitions."""
+        """Join until this member has its partitions, and knows where to start in them."""
         self.assigned.clear()
         await self._stop_heartbeats()
         await self.commit()
@@ -163,19 +164,23 @@ class GroupConsumer:
         while True:
             try:
                 owned = await self._join_once()
+                self._committed = await committed_offsets(self._cluster, self.group, owned)
+                start = await self._start_offsets(owned)
                 break
             except BrokerRefused as refused:
                 if refused.code is Code.UNKNOWN_MEMBER_ID:
                     self.member_id = ""
                 elif refused.code not in _REJOIN:
                     raise
-            except (ConnectionLost, RequestTimedOut):
-                pass
+            except _LOST as lost:
+                limit_ms = self._consumer.settings.unreachable_timeout_ms
+                if self._consumer.trouble.lasts(lost, limit_ms):
+                    raise
             await asyncio.sleep(pause_ms / 1000)
             pause_ms = min(pause_ms * 2, RETRY_MS_MAX)
         self._rejoin = False
-        self._committed = await committed_offsets(self._cluster, self.group, owned)
-        await self._consumer.assign(await self._start_offsets(owned))
+        self._consumer.trouble.over()
+        await self._consumer.assign(start)
         self._commit_due = asyncio.get_running_loop().time() + self._auto_commit_ms / 1000
         self._heartbeats = asyncio.create_task(self._beat(), name=f"heartbeat {self.group}")
         self.assigned.set()

@@ -49,5 +49,5 @@ class ConsumerSettings:
     fetch_max_wait_ms: int = 500
     committed_only: bool = False
     """isolation.level=read_committed."""
-    unreachable_timeout_ms: int = 60 * SECOND_MS
-    """`poll` raises once no broker has answered for this long."""
+    unreachable_timeout_ms: int | None = 60 * SECOND_MS
+    """`poll` raises once no broker has answered for this long; None waits for ever."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from headrace.cli.absence import Absence
+from headrace.cli.fault import Failure
 from headrace.cli.moment import Moment
 from headrace.cli.output import Output
 from headrace.cli.printing import Printer
@@ -16,8 +18,14 @@ from headrace.cli.session import connected
 from headrace.client.cluster import Cluster
 from headrace.client.consumer import Consumer, TopicPartition
 from headrace.client.offsets import EARLIEST, LATEST, list_offsets
+from headrace.client.settings import ConsumerSettings
 
 POLL_MS = 200
+
+_TO_END_PATIENCE_MS = 10_000
+"""Time for a broker to restart or a leader to move; longer would look as if it hung."""
+
+_BEYOND = "OFFSET_OUT_OF_RANGE"
 
 _EPILOG = """\b
 Examples:
@@ -110,6 +118,8 @@ async def command(
         raise click.UsageError(f"--format: {error}.") from None
     to_end = exit_at_end or not follow
     try:
+        # Whoever waits for records may be there before their topic; a cat of nothing is an error.
+        await cluster.topic(topic, create=not to_end)
         if group is None:
             await _read(cluster, topic, partitions, start, printer, to_end=to_end)
             return
@@ -154,7 +164,8 @@ async def _read(
     remaining = {p for p in wanted if positions[p] < ends[p]} if to_end else set(wanted)
     total = sum(ends[p] - positions[p] for p in remaining) if to_end else None
     with Progress(f"consume {topic}", total, bytes_counted=False, shown=_bar_wanted()) as bar:
-        async with Consumer(cluster) as consumer:
+        absence = Absence(to_end=to_end)
+        async with Consumer(cluster, _patience(to_end), absence.tell) as consumer:
             await consumer.assign({p: positions[p] for p in remaining})
             while remaining and not printer.full:
                 fetched = await consumer.poll()
@@ -173,9 +184,15 @@ async def _read_as_member(
 ) -> None:
     from headrace.client.group import GroupConsumer  # a tenth of the start, needed only here
 
-    await cluster.topic(topic)
     ends: dict[TopicPartition, int] = {}
-    async with GroupConsumer(cluster, group, [topic], from_beginning=beginning) as member:
+    async with GroupConsumer(
+        cluster,
+        group,
+        [topic],
+        from_beginning=beginning,
+        settings=_patience(to_end),
+        on_trouble=Absence(to_end=to_end).tell,
+    ) as member:
         while not printer.full:
             fetched = await member.poll(POLL_MS)
             if fetched is not None:
@@ -200,10 +217,27 @@ async def _positions(
             return dict(ends)
         found = await list_offsets(cluster, dict.fromkeys(wanted, start.timestamp))
         return {p: ends[p] if offset < 0 else offset for p, offset in found.items()}
-    if start.offset >= 0:
-        return dict.fromkeys(wanted, start.offset)
     firsts = await list_offsets(cluster, dict.fromkeys(wanted, EARLIEST))
+    if start.offset >= 0:
+        for p in wanted:
+            if not firsts[p] <= start.offset <= ends[p]:
+                raise Failure(_no_such_offset(p, start.offset, firsts[p], ends[p]), code=_BEYOND)
+        return dict.fromkeys(wanted, start.offset)
     return {p: max(firsts[p], ends[p] + start.offset) for p in wanted}
+
+
+def _no_such_offset(partition: TopicPartition, offset: int, first: int, end: int) -> str:
+    topic, index = partition
+    there = f"its offsets are {first} to {end - 1}" if first < end else "it has no records"
+    return (
+        f"Partition {index} of topic {topic} has no offset {offset}: {there}, and the next is"
+        f" {end}; `headrace topic describe {topic}` shows them"
+    )
+
+
+def _patience(to_end: bool) -> ConsumerSettings:
+    """Who follows waits until the broker is back; who reads to the end wants it now."""
+    return ConsumerSettings(unreachable_timeout_ms=_TO_END_PATIENCE_MS if to_end else None)
 
 
 def _bar_wanted() -> bool:

@@ -1,5 +1,6 @@
 """`headrace produce`."""
 
+import asyncio
 import stat
 import sys
 import time
@@ -20,6 +21,9 @@ from headrace.client.cluster import Cluster
 from headrace.client.producer import Producer
 from headrace.client.settings import CODECS, ProducerSettings
 from headrace.wire.records import Header, NewRecord
+
+CTRL_C_FLUSH_S = 5
+"""Ctrl-C still writes what was read, for as long as somebody waits who has pressed it."""
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """A line is held whole; past this the input is hardly lines."""
@@ -46,6 +50,14 @@ class _Target:
     headers: tuple[Header, ...]
     parse: Callable[[bytes], NewRecord] | None
     """None: the whole line is the value."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """What came from standard input so far; counts up."""
+
+    records: int = 0
+    size_bytes: int = 0
 
 
 @click.command(epilog=_EPILOG)
@@ -100,12 +112,17 @@ async def command(
     if sys.stdin.isatty():
         click.echo(f"Type lines for {topic}; Ctrl-D ends.", err=True)
     began = time.monotonic()
+    read = _Read()
     async with Producer(cluster, settings) as producer:
         try:
-            records, size_bytes = await _stream(producer, target)
+            await _stream(producer, target, read)
         except _BadLine:
             await producer.flush()
             raise
+        except asyncio.CancelledError:
+            await _finish(producer, read)
+            raise
+    records, size_bytes = read.records, read.size_bytes
     seconds = time.monotonic() - began
     fields = {"topic": topic, "records": records, "bytes": size_bytes, "seconds": round(seconds, 3)}
     if output.as_json:
@@ -119,22 +136,37 @@ async def command(
         )
 
 
-async def _stream(producer: Producer, target: _Target) -> tuple[int, int]:
-    """All of standard input into the producer: (records, bytes)."""
+async def _finish(producer: Producer, read: _Read) -> None:
+    """On Ctrl-C: write what was read, and tell what could not be written in time."""
+    flush = asyncio.create_task(producer.flush())
+    await asyncio.wait([flush], timeout=CTRL_C_FLUSH_S)
+    why = ""
+    if not flush.done():
+        flush.cancel()
+    elif flush.exception() is not None:
+        why = f": {flush.exception()}"
+    lost = read.records - producer.records_acknowledged
+    if lost:
+        lines = f"{lost:,} line{'s' * (lost != 1)}"
+        click.echo(f"headrace: {lines} of standard input not known to be written{why}.", err=True)
+
+
+async def _stream(producer: Producer, target: _Target, read: _Read) -> None:
+    """All of standard input into the producer, counted in `read`."""
     await producer.partitions(target.topic)
-    count = size_bytes = 0
     with Progress(
         f"produce {target.topic}", _input_bytes(), bytes_counted=True, shown=not sys.stdin.isatty()
     ) as progress:
         try:
             async for chunk in read_lines(LINE_BYTES_MAX):
-                await _send(producer, target, chunk, count)
-                count += len(chunk.lines)
-                size_bytes += sum(map(len, chunk.lines)) + len(chunk.lines) - (not chunk.terminated)
-                progress.at(size_bytes)
+                before = read.records
+                read.records += len(chunk.lines)
+                await _send(producer, target, chunk, before)
+                read.size_bytes += sum(map(len, chunk.lines)) + len(chunk.lines)
+                read.size_bytes -= not chunk.terminated
+                progress.at(read.size_bytes)
         except ValueError as error:
-            raise _BadLine(count + 1, str(error)) from None
-    return count, size_bytes
+            raise _BadLine(read.records + 1, str(error)) from None
 
 
 async def _send(producer: Producer, target: _Target, chunk: Lines, before: int) -> None:
