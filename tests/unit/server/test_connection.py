@@ -201,3 +201,15 @@ def test_an_answer_for_a_peer_that_left_goes_nowhere(peer: Peer) -> None:
     answer, data = peer.host.waiting[0]
     answer.resolve(data)
     assert not peer.transport.sent
+
+
+def test_after_stop_reading_what_was_executed_is_still_answered(peer: Peer) -> None:
+    peer.send(frame(b"P1"))
+    assert peer.connection.owes_answers
+    peer.connection.stop_reading()
+    assert not peer.transport.reading
+    answer, data = peer.host.waiting[0]
+    answer.resolve(data)
+    assert bytes(peer.transport.sent) == body_of(b"P1")
+    assert not peer.connection.owes_answers
+    assert not peer.transport.reading
