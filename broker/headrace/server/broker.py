@@ -174,7 +174,7 @@ class Broker:
         self.data_dir.mark_running()
         self._started.push_async_callback(self._close_partitions)
         if not self.reserve.keep():
-            self.reserve.disk_full()
+            self.flusher.no_room()
 
     async def _listen(self) -> None:
         dispatcher = self._dispatcher = Dispatcher(self)
