@@ -22,7 +22,7 @@ from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.partitions import Partitions
 from headrace.storage import cleaner_plan, cleaner_swap
-from headrace.storage.checkpoint import CorruptCheckpoint, read_offsets, write_offsets
+from headrace.storage.checkpoint import CorruptCheckpoint
 from headrace.storage.cleaner import Cleaned, CleanJob
 from headrace.storage.cleaner_process import decode_answer, encode_job
 from headrace.storage.data_dir import DataDir
@@ -30,7 +30,6 @@ from headrace.storage.disk import DiskFault, DiskFull
 
 log = structlog.get_logger("headrace.cleaner")
 
-CHECKPOINT: Final = "cleaner-offset-checkpoint"
 _ATTEMPTS_MAX: Final = 5
 """Failures in a row after which a log counts as uncleanable until the broker restarts."""
 _RETRY_S: Final = 15.0
@@ -79,12 +78,12 @@ class Cleaner:
 
     def start(self) -> None:
         """Begin after log.initial.task.delay.ms."""
-        path = f"{self._data_dir.path}/{CHECKPOINT}"
         try:
-            self._cleaned_to = read_offsets(self._data_dir.disk, path)
+            self._cleaned_to = self._data_dir.cleaned_to()
         except CorruptCheckpoint as fault:
             log.warning("the cleaner's checkpoint is unreadable: logs are cleaned anew",
                         fault=str(fault))  # fmt: skip
+        self._forget_deleted()  # what is held now is what the checkpoint is about
         self._task = self._loop.create_task(self._run())
         self._task.add_done_callback(crash.on_bug)
 
@@ -229,9 +228,10 @@ class Cleaner:
         return True
 
     def _checkpoint(self, partition: Partition, offset: int) -> None:
+        self._forget_deleted()
         self._cleaned_to[partition.topic, partition.index] = offset
         self._topic_ids[partition.topic, partition.index] = partition.topic_id
-        write_offsets(self._data_dir.disk, f"{self._data_dir.path}/{CHECKPOINT}", self._cleaned_to)
+        self._data_dir.write_cleaned_to(self._cleaned_to)
 
     def _settle(self, partition: Partition, ended: str, why: str, seconds: float) -> None:
         """Note how a pass went; failures wait twice as long each time."""

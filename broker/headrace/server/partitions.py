@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -260,8 +259,7 @@ class Partitions:
 
         It syncs, so it runs in a thread. It raises DiskFull, DiskFault.
         """
-        return partial(
-            self._data_dir.write_checkpoints,
+        return self._data_dir.checkpoint(
             {(p.topic, p.index): p.log.recovery_point for p in self},
             {(p.topic, p.index): p.log.log_start_offset for p in self},
         )

@@ -6,8 +6,10 @@ Headrace never opens what a newer one wrote.
 """
 
 import json
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Final, Self
 from uuid import UUID, uuid4
 
@@ -17,7 +19,7 @@ from headrace.storage.checkpoint import (
     read_offsets,
     write_offsets,
 )
-from headrace.storage.disk import Disk, Lock
+from headrace.storage.disk import Disk, DiskFull, Lock
 from headrace.storage.names import PARTITION_METADATA, partition_of
 from headrace.storage.open_segments import OpenSegments
 
@@ -28,6 +30,7 @@ _META: Final = "meta.properties"
 _CLEAN: Final = ".kafka_cleanshutdown"
 _RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
 _LOG_STARTS: Final = "log-start-offset-checkpoint"
+CLEANED_TO: Final = "cleaner-offset-checkpoint"
 _NAME_BYTES_MAX: Final = 255
 _UNKNOWN_EPOCH: Final = -1
 
@@ -44,9 +47,9 @@ class DataDir:
     `open_segments` is the bound on descriptors that every log in here shares.
     """
 
-    __slots__ = ("_lock", "_log_starts", "_meta", "_recovery_points", "clean_broker_epoch",
-                 "cluster_id", "directory_id", "disk", "node_id", "open_segments", "path",
-                 "was_clean")  # fmt: skip
+    __slots__ = ("_lock", "_log_starts", "_meta", "_outdated", "_recovery_points", "_topic_ids",
+                 "_writing", "clean_broker_epoch", "cluster_id", "directory_id", "disk", "node_id",
+                 "open_segments", "path", "was_clean")  # fmt: skip
 
     def __init__(self, disk: Disk, path: str, node_id: int, lock: Lock) -> None:
         """For `open`."""
@@ -61,6 +64,11 @@ class DataDir:
         self.clean_broker_epoch = _UNKNOWN_EPOCH
         self._recovery_points: dict[tuple[str, int], int] = {}
         self._log_starts: dict[tuple[str, int], int] = {}
+        self._topic_ids: dict[tuple[str, int], UUID] = {}
+        """Whose each partition's folder is: what is known of another topic's is not written."""
+        self._outdated: set[tuple[str, int]] = set()
+        """The files may have lines of these, of a folder that is no longer there."""
+        self._writing = threading.Lock()
 
     @classmethod
     def open(
@@ -85,6 +93,7 @@ class DataDir:
             for name in disk.list(path):
                 if name.endswith("-delete"):
                     disk.remove_tree(f"{path}/{name}")
+            data_dir._forget_absent()
         except BaseException:
             lock.release()
             raise
@@ -186,40 +195,95 @@ class DataDir:
         self._lock.release()
 
     def recovery_point(self, topic: str, index: int) -> int:
-        """Where recovery of this log begins, as last checkpointed; 0 if never."""
+        """Where recovery of this log begins, as the last process noted; 0 if it did not."""
         return self._recovery_points.get((topic, index), 0)
 
     def log_start_offset(self, topic: str, index: int) -> int:
-        """Where this log starts, as last checkpointed; 0 if never."""
+        """Where this log starts, as the last process noted; 0 if it did not."""
         return self._log_starts.get((topic, index), 0)
 
     def write_checkpoints(self, recovery_points: Offsets, log_starts: Offsets) -> None:
-        """Replace both checkpoint files; what does not change is not written.
+        """Replace both checkpoint files; one that says this already is not written.
 
         As Kafka does, a log start is noted only where it is above 0. Raises DiskFull, DiskFault.
         """
-        if recovery_points != self._recovery_points:
-            write_offsets(self.disk, f"{self.path}/{_RECOVERY_POINTS}", recovery_points)
-            self._recovery_points = dict(recovery_points)
-        started = {key: offset for key, offset in log_starts.items() if offset > 0}
-        if started != self._log_starts:
-            write_offsets(self.disk, f"{self.path}/{_LOG_STARTS}", started)
-            self._log_starts = started
+        self.checkpoint(recovery_points, log_starts)()
+
+    def checkpoint(self, recovery_points: Offsets, log_starts: Offsets) -> Callable[[], None]:
+        """`write_checkpoints` for a thread: what is deleted until it runs is left out, also
+        where a new topic of that name is there by then."""
+        topic_ids = {key: self._topic_ids.get(key) for key in recovery_points}
+
+        def current(offsets: Offsets) -> dict[tuple[str, int], int]:
+            return {
+                key: offset
+                for key, offset in offsets.items()
+                if self._topic_ids.get(key) == topic_ids.get(key)
+            }
+
+        def write() -> None:
+            started = {key: offset for key, offset in log_starts.items() if offset > 0}
+            with self._writing:
+                self._write(_RECOVERY_POINTS, current(recovery_points))
+                self._write(_LOG_STARTS, current(started))
+
+        return write
+
+    def cleaned_to(self) -> dict[tuple[str, int], int]:
+        """How far each log is compacted. Raises CorruptCheckpoint, DiskFault."""
+        return read_offsets(self.disk, f"{self.path}/{CLEANED_TO}")
+
+    def write_cleaned_to(self, offsets: Offsets) -> None:
+        """Replace the cleaner's checkpoint. Raises DiskFull, DiskFault."""
+        with self._writing:
+            self._write(CLEANED_TO, offsets)
+
+    def _write(self, name: str, offsets: Offsets) -> None:
+        """With `_writing` held. The file itself is asked what it says: nothing else knows."""
+        path = f"{self.path}/{name}"
+        try:
+            known = read_offsets(self.disk, path)
+        except CorruptCheckpoint:
+            known = None
+        if known != offsets:
+            write_offsets(self.disk, path, offsets)
+
+    def _drop_outdated(self) -> None:
+        """Take lines out of the files whose folder is gone: a new topic must not inherit them.
+
+        Raises DiskFull, DiskFault.
+        """
+        with self._writing:
+            outdated = frozenset(self._outdated)
+            if not outdated:
+                return
+            for name in (_RECOVERY_POINTS, _LOG_STARTS, CLEANED_TO):
+                try:
+                    offsets = read_offsets(self.disk, f"{self.path}/{name}")
+                except CorruptCheckpoint:
+                    continue  # nobody inherits from it
+                kept = {key: at for key, at in offsets.items() if key not in outdated}
+                self._write(name, kept)
+            self._outdated -= outdated
 
     def partition_path(self, topic: str, index: int, topic_id: UUID) -> str:
         """The partition's folder, made with its partition.metadata if it is absent.
 
         Nothing is synced here: a topic of many partitions would stop the loop for as many syncs.
         The log's first flush makes the folder durable, before anything in it counts as such.
-        A folder of that name with another topic's id is set aside first, and its offsets are
-        forgotten.
+        A folder of that name with another topic's id is set aside first. A new folder begins
+        with no offsets, and the checkpoint files lose those of an older one before it is made.
         """
-        path = f"{self.path}/{topic}-{index}"
+        path, key = f"{self.path}/{topic}-{index}", (topic, index)
         found = self._topic_id_in(path)
         if found == topic_id:
+            self._topic_ids[key] = topic_id
             return path
         if found is not None:
             self._set_aside(f"{topic}-{index}")
+        if key in self._outdated:
+            self._drop_outdated()
+        self._topic_ids[key] = topic_id
         self.disk.make_dir(path, durable=False)
         text = f"version: 0\ntopic_id: {encode_uuid(topic_id)}"
         self.disk.write_atomically(f"{path}/{PARTITION_METADATA}", [text.encode()], durable=False)
@@ -264,17 +328,34 @@ class DataDir:
 
     def _rename(self, name: str, topic_id: UUID, why: str) -> str:
         topic, index = partition_of(name) or (name, 0)
-        self._recovery_points.pop((topic, index), None)
-        self._log_starts.pop((topic, index), None)
+        self._forget((topic, index))
         suffix = f"-{index}.{topic_id.hex}-{why}"
         new = topic[: _NAME_BYTES_MAX - len(suffix)] + suffix
         self.disk.remove_tree(f"{self.path}/{new}")
         self.disk.rename(f"{self.path}/{name}", f"{self.path}/{new}")
         return new
 
+    def _forget_absent(self) -> None:
+        present = set(self.disk.list(self.path))
+        for topic, index in {*self._recovery_points, *self._log_starts}:
+            if f"{topic}-{index}" not in present:
+                self._forget((topic, index))
+
+    def _forget(self, key: tuple[str, int]) -> None:
+        self._topic_ids.pop(key, None)
+        self._recovery_points.pop(key, None)
+        self._log_starts.pop(key, None)
+        self._outdated.add(key)
+
     def sync_names(self) -> None:
-        """Make renames of partitions' folders survive a power cut. Raises DiskFault."""
+        """Make renames of partitions' folders survive a power cut, and drop what the checkpoint
+        files say of them; where there is no room, the next `partition_path` does.
+
+        For a thread. Raises DiskFault.
+        """
         self.disk.sync_dir(self.path)
+        with suppress(DiskFull):
+            self._drop_outdated()
 
     def remove_retired(self, path: str) -> None:
         """Remove what `retire_partition` renamed."""

@@ -9,9 +9,8 @@ from headrace.config.broker import BrokerSettings
 from headrace.config.topic import LogSettings
 from headrace.core.producers import Producers
 from headrace.server import cleaner as module
-from headrace.server.cleaner import CHECKPOINT, Cleaner
+from headrace.server.cleaner import Cleaner
 from headrace.sim.reading import read_records
-from headrace.storage.checkpoint import read_offsets
 from headrace.storage.data_dir import DataDir
 from headrace.storage.log import Log
 from headrace.storage.os_disk import OsDisk
@@ -106,8 +105,7 @@ async def test_it_takes_the_dirtiest_and_remembers_how_far_it_came(rig: Rig) -> 
     assert dirty.offsets() == [57, 58, 59]
     assert clean_one.offsets() == list(range(20))
     assert len(rig.partitions[2].offsets()) == 60
-    path = f"{rig.data_dir.path}/{CHECKPOINT}"
-    assert read_offsets(OsDisk(), path) == {("a", 0): 20, ("bb", 0): 60}
+    assert rig.data_dir.cleaned_to() == {("a", 0): 20, ("bb", 0): 60}
     assert rig.cleaner.passes == 2
     assert 0 < rig.cleaner.bytes_after < rig.cleaner.bytes_before
     assert rig.removed and all(name.endswith(".deleted") for name in rig.removed)
@@ -175,3 +173,13 @@ async def test_a_new_topic_of_the_same_name_begins_anew(rig: Rig) -> None:
     rig.partitions.append(new)
     assert await rig.cleaner.clean_dirtiest()
     assert new.offsets() == [67, 68, 69]
+
+
+async def test_a_restart_does_not_bring_an_old_topics_offset_back(rig: Rig) -> None:
+    old = rig.hold("a")
+    old.write(60, 3)
+    assert await rig.cleaner.clean_dirtiest()
+    rig.partitions.clear()
+    rig.data_dir.retire_partition("a", 0, old.topic_id)
+    rig.data_dir.partition_path("a", 0, UUID(int=99))
+    assert rig.data_dir.cleaned_to() == {}

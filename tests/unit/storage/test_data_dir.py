@@ -88,6 +88,8 @@ def test_the_clean_shutdown_marker(tmp_path: Path) -> None:
 
 def test_checkpoints_come_back(tmp_path: Path) -> None:
     data_dir = opened(tmp_path)
+    data_dir.partition_path("t", 0, TOPIC)
+    data_dir.partition_path("a-b", 11, OTHER)
     data_dir.write_checkpoints({("t", 0): 5, ("a-b", 11): 0}, {("t", 0): 3, ("a-b", 11): 0})
     data_dir.close()
     folder = tmp_path / "data"
@@ -163,3 +165,48 @@ def test_uuids_are_written_as_kafka_does() -> None:
     value = UUID("00000000-0000-0001-0000-000000000002")
     assert encode_uuid(value) == "AAAAAAAAAAEAAAAAAAAAAg"
     assert decode_uuid(encode_uuid(value)) == value
+
+
+def test_a_topic_made_anew_inherits_no_offsets(tmp_path: Path) -> None:
+    data_dir = opened(tmp_path)
+    for topic in ("t", "kept"):
+        data_dir.partition_path(topic, 0, TOPIC)
+    old = {("t", 0): 500, ("kept", 0): 7}
+    late = data_dir.checkpoint(old, old)  # the thread that writes it comes after the deletion
+    data_dir.write_checkpoints(old, old)
+    data_dir.write_cleaned_to(old)
+    data_dir.retire_partition("t", 0, TOPIC)
+    data_dir.partition_path("t", 0, OTHER)
+    late()
+    data_dir.close()  # no checkpoint was written since, as where the process is killed
+    again = opened(tmp_path)
+    assert (again.recovery_point("t", 0), again.log_start_offset("t", 0)) == (0, 0)
+    assert (again.recovery_point("kept", 0), again.log_start_offset("kept", 0)) == (7, 7)
+    assert again.cleaned_to() == {("kept", 0): 7}
+    again.close()
+
+
+def test_the_checkpoint_after_a_deletion_is_written(tmp_path: Path) -> None:
+    data_dir = opened(tmp_path)
+    data_dir.partition_path("t", 0, TOPIC)
+    data_dir.write_checkpoints({("t", 0): 5}, {("t", 0): 5})
+    data_dir.retire_partition("t", 0, TOPIC)
+    data_dir.write_checkpoints({}, {})
+    for name in ("recovery-point-offset-checkpoint", "log-start-offset-checkpoint"):
+        assert read_offsets(OsDisk(), f"{data_dir.path}/{name}") == {}
+    data_dir.close()
+
+
+def test_offsets_of_a_folder_that_is_gone_are_not_taken_over(tmp_path: Path) -> None:
+    data_dir = opened(tmp_path)
+    data_dir.partition_path("t", 0, TOPIC)
+    data_dir.write_checkpoints({("t", 0): 5}, {("t", 0): 5})
+    data_dir.retire_partition("t", 0, TOPIC)
+    data_dir.close()
+    second = opened(tmp_path)  # finishes the deletion
+    second.partition_path("t", 0, OTHER)
+    assert (second.recovery_point("t", 0), second.log_start_offset("t", 0)) == (0, 0)
+    second.close()
+    third = opened(tmp_path)
+    assert (third.recovery_point("t", 0), third.log_start_offset("t", 0)) == (0, 0)
+    third.close()
