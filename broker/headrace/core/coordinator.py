@@ -23,7 +23,7 @@ Answer = Any
 
 
 class RecordFault(Exception):
-    """A record of the log that a shard should know and cannot read."""
+    """A record that a shard should know and cannot read, or has no form for in the log."""
 
 
 class Now(NamedTuple):
@@ -61,7 +61,7 @@ class Shard(Protocol):
         ...
 
     def encode(self, record: Record) -> tuple[bytes, bytes | None]:
-        """Key and value as they stand in the log."""
+        """Key and value as they stand in the log. Raises RecordFault."""
         ...
 
     def replay(self, record: Record) -> None:

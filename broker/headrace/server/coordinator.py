@@ -315,10 +315,19 @@ class Coordinator(Generic[S]):
             return _coordinator_code(refused or Code.KAFKA_STORAGE_ERROR)
         wall_ms = self._clock.wall_ms()
         bytes_max = partition.log.settings.max_message_bytes
-        left = [outcome.records]
+        try:
+            # All of them before the first is written: a fault leaves nothing behind.
+            left = [[(r, NewRecord(*shard.encode(r), wall_ms)) for r in outcome.records]]
+        except RecordFault as fault:
+            log.error(
+                "a coordinator's record cannot be written; what asked for it is refused",
+                partition=partition.name,
+                fault=str(fault),
+            )
+            return Code.UNKNOWN_SERVER_ERROR
         while left:
             records = left.pop()
-            batch = build_batch([NewRecord(*shard.encode(r), wall_ms) for r in records])
+            batch = build_batch([encoded for _, encoded in records])
             if len(batch) > bytes_max:
                 if not outcome.divisible or len(records) == 1:
                     return _coordinator_code(Code.RECORD_LIST_TOO_LARGE)
@@ -332,7 +341,7 @@ class Coordinator(Generic[S]):
             except DiskFault as fault:
                 partition.fail(str(fault))
                 return _coordinator_code(Code.KAFKA_STORAGE_ERROR)
-            for record in records:
+            for record, _ in records:
                 shard.replay(record)
             hosted.end_offset = partition.log.log_end_offset
         return Code.NONE

@@ -4,7 +4,7 @@ The topic is created when a coordinator is first asked for. Topics that are dele
 offsets committed for them along.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,13 +12,14 @@ import structlog
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import ClusterImage
 from headrace.core.controller import NewTopic
-from headrace.core.coordinator import Now, Outcome
+from headrace.core.coordinator import Answer, Now, Outcome
 from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
-from headrace.server.coordinator import Coordinator
+from headrace.server.coordinator import Answered, Coordinator, Operation, Refuse
 from headrace.server.metric_lines import Family, line
 from headrace.storage.disk import DiskFault
 from headrace.wire.batch import HEADER_BYTES, read_batch_header
+from headrace.wire.offsets_topic import fits
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -99,6 +100,20 @@ class Groups(Coordinator[GroupShard]):
             log.error("the offsets topic could not be created", why=made.message)
             return made
         return None
+
+    # Asking. A group's id that no record can hold is refused before anybody computes with it.
+
+    def submit(self, key: str, operation: Operation[GroupShard], refuse: Refuse) -> Answered:
+        """See Coordinator."""
+        if not fits(key):
+            return refuse(Code.INVALID_GROUP_ID)
+        return super().submit(key, operation, refuse)
+
+    def read(self, key: str, query: Callable[[GroupShard], Answer], refuse: Refuse) -> Answered:
+        """See Coordinator."""
+        if not fits(key):
+            return refuse(Code.INVALID_GROUP_ID)
+        return super().read(key, query, refuse)
 
     # Metrics.
 

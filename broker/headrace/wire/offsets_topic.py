@@ -35,8 +35,21 @@ _GROUP_WRITTEN: Final = 3
 _TOPIC_ID_TAG: Final = 0
 _MEMBER_BYTES_MIN: Final = 8
 
+STRING_BYTES_MAX: Final = 32_767
+"""The longest string of these records: its length is an int16. Newer requests carry longer."""
+
 _INT64 = struct.Struct(">q")
 _OFFSET_EPOCH = struct.Struct(">qi")
+
+
+def fits(*texts: str | None) -> bool:
+    """Whether every string is short enough to stand in a record."""
+    return all(
+        text is None
+        or len(text) <= STRING_BYTES_MAX // 4
+        or (len(text) <= STRING_BYTES_MAX and len(text.encode()) <= STRING_BYTES_MAX)
+        for text in texts
+    )
 
 
 class UnreadableRecord(Exception):

@@ -16,7 +16,7 @@ from headrace.wire.records import NewRecord, build_batch, walk
 from headrace.wire.versions import DESCRIBE_GROUPS, HEARTBEAT, OFFSET_COMMIT, OFFSET_FETCH
 
 from tests.coordinators import MemoryBroker, MemoryPartition
-from tests.unit.server.test_group_apis import commit_fields, join, member, stable
+from tests.unit.server.test_group_apis import commit_fields, join, member, stable, sync
 
 
 @pytest.fixture
@@ -283,3 +283,44 @@ def _empty_group(group_id: str) -> Any:
 def _walk(partition: MemoryPartition, position: int) -> Any:
     first = next(split_batches(memoryview(bytes(partition.log.file.data))[position:]))
     return walk(first)
+
+
+LONG = "x" * 40_000
+
+
+@pytest.mark.parametrize(
+    "fields", [{"protocol_type": LONG}, {"member_id": LONG}, {"protocols": LONG}]
+)
+async def test_strings_that_no_record_can_hold_are_refused(
+    broker: MemoryBroker, fields: dict[str, Any]
+) -> None:
+    if "protocols" in fields:
+        fields = {"protocols": [{"name": LONG, "metadata": b""}]}
+    answer = await join(broker, 9, group_instance_id="s", **fields)
+    assert answer.error_code == Code.INVALID_REQUEST
+    # Together with the UUID behind it this member's id would be too long.
+    answer = await join(broker, 9, group_instance_id="x" * 32_750)
+    assert answer.error_code == Code.INVALID_REQUEST
+    assert (await join(broker, 9, group_id=LONG)).error_code == Code.INVALID_GROUP_ID
+    assert await commit(broker, group_id=LONG) is Code.INVALID_GROUP_ID
+    assert await fetch(broker, LONG) == -Code.INVALID_GROUP_ID
+    assert not any(shard.groups for _, shard in broker.groups.shards())
+
+
+async def test_a_record_that_has_no_form_is_refused_and_its_timer_survives(
+    broker: MemoryBroker,
+) -> None:
+    """As if a request had brought it in: the write is refused, before and in a timer."""
+    joined = await join(broker, 9, group_instance_id="s")
+    assert joined.error_code == Code.NONE
+    partition = partition_of(broker)
+    hosted = broker.groups._hosted[partition.index]
+    group = hosted.shard.groups["g"]
+    group.protocol_type = LONG
+    end_offset = partition.log.log_end_offset
+    assert (await sync(broker, 5, joined, protocol_type=LONG, group_instance_id="s")).error_code
+    broker.clock.ms = 60_000
+    broker.groups._fire(hosted)
+    assert partition.log.log_end_offset == end_offset
+    assert not group.members
+    assert await commit(broker, group_id="other") is Code.NONE

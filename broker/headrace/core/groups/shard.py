@@ -5,6 +5,7 @@ members in a rebalance, states and timers; they are built from the records by `l
 Every handler reads durable state and returns an Outcome (see core.coordinator).
 """
 
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -75,11 +76,14 @@ class GroupShard:
     def encode(self, record: Record) -> tuple[bytes, bytes | None]:
         """See core.coordinator.Shard."""
         key, value = record
-        if value is None:
-            return offsets_topic.encode_key(key), None
-        if type(key) is OffsetKey:
-            return offsets_topic.encode_key(key), offsets_topic.encode_offset(value)
-        return offsets_topic.encode_key(key), offsets_topic.encode_group(value)
+        try:
+            if value is None:
+                return offsets_topic.encode_key(key), None
+            if type(key) is OffsetKey:
+                return offsets_topic.encode_key(key), offsets_topic.encode_offset(value)
+            return offsets_topic.encode_key(key), offsets_topic.encode_group(value)
+        except (struct.error, UnicodeEncodeError) as fault:
+            raise RecordFault(f"a record of group {key.group_id[:99]!r}: {fault}") from None
 
     def replay(self, record: Record) -> None:
         """Apply one record: the only mutator of offsets and of what is written of groups."""

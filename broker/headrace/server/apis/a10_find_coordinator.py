@@ -15,6 +15,7 @@ from headrace.base.errors import Code
 from headrace.base.image import Endpoint
 from headrace.core.coordinator import partition_of
 from headrace.server.dispatch import Fields, RequestContext
+from headrace.wire.offsets_topic import fits
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -51,6 +52,8 @@ async def _find(broker: "Broker", key_type: int, key: str, context: RequestConte
         if key_type == _TRANSACTION:
             code = Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         return code, message, -1, _NOWHERE
+    if not fits(key):
+        return Code.INVALID_GROUP_ID, "The group's id is too long.", -1, _NOWHERE
     unavailable = (Code.COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.")
     if await broker.groups.ensure_topic() is not None:
         return *unavailable, -1, _NOWHERE

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.base.errors import Code
 from headrace.core.coordinator import Now, Outcome
+from headrace.core.groups.group import NO_MEMBER_ID
 from headrace.core.groups.rebalance import join_error
 from headrace.core.groups.requests import Join
 from headrace.core.groups.shard import GroupShard
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.wire.messages import ms
+from headrace.wire.offsets_topic import STRING_BYTES_MAX, fits
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 _MEMBER_ID_REQUIRED_FROM: Final = 4
 _PROTOCOL_NULLABLE_FROM: Final = 7
 _SKIP_ASSIGNMENT_FROM: Final = 9
+
+_PREFIX_BYTES_MAX: Final = STRING_BYTES_MAX - len(f"-{uuid.UUID(int=0)}")
+"""What a client's or an instance's id may measure: a member's id is it and a UUID."""
 
 
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
@@ -38,6 +43,8 @@ async def _join(broker: "Broker", request: Any, context: RequestContext) -> Fiel
     session_ms = ms(request.session_timeout)
     if not request.group_id:
         return join_error(request.member_id, Code.INVALID_GROUP_ID)
+    if not _fits(request, context):
+        return join_error(NO_MEMBER_ID, Code.INVALID_REQUEST)
     bounds = settings.group_min_session_timeout_ms, settings.group_max_session_timeout_ms
     if not bounds[0] <= session_ms <= bounds[1]:
         return join_error(request.member_id, Code.INVALID_SESSION_TIMEOUT)
@@ -65,3 +72,12 @@ async def _join(broker: "Broker", request: Any, context: RequestContext) -> Fiel
         asked.group_id, join, lambda code: join_error("", code)
     )
     return answer
+
+
+def _fits(request: Any, context: RequestContext) -> bool:
+    """Whether everything that the group's record will hold has a place in it."""
+    names = [item.name for item in request.protocols]
+    if not fits(request.member_id, request.protocol_type, *names):
+        return False
+    prefix = getattr(request, "group_instance_id", None) or context.client_id or ""
+    return len(prefix) <= _PREFIX_BYTES_MAX // 4 or len(prefix.encode()) <= _PREFIX_BYTES_MAX
