@@ -47,8 +47,9 @@ class Replica:
         self.log_end_offset = log_end_offset
         self.high_watermark = min(high_watermark, log_end_offset)
         self._counts_durable = counts_durable
-        # How much of our own log counts, and of each follower's in the ISR.
-        self._own_end = log_end_offset
+        # How much of our own log counts, and of each follower's in the ISR. What recovery found
+        # behind the watermark may be in the page cache alone.
+        self._own_end = self.high_watermark if counts_durable else log_end_offset
         self._follower_ends: dict[int, int] = {}
         self._alone = False
 

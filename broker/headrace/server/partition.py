@@ -77,10 +77,14 @@ class Partition:
         self.failure: str | None = None
         self.durable = log.settings.durability == "ack"
         end = log.log_end_offset
+        if high_watermark is None:
+            # A killed process leaves batches that recovery finds and no device has yet.
+            durable_end = max(log.durable_offset, log.log_start_offset)
+            high_watermark = durable_end if self.durable else end
         self.replica = Replica(
             broker_id,
             log_end_offset=end,
-            high_watermark=end if high_watermark is None else high_watermark,
+            high_watermark=high_watermark,
             counts_durable=self.durable,
         )
         self._flusher = flusher
@@ -88,6 +92,11 @@ class Partition:
         self._policy = RecordPolicy.of(log.settings)
         self._commit_waiters: deque[tuple[int, Callable[[], None]]] = deque()
         self._data_waiters: list[Callable[[], None]] = []
+        if log.durable_offset < end:
+            if self.durable:
+                flusher.soon(self)
+            elif log.settings.durability == "interval":
+                flusher.due(self)
 
     @property
     def name(self) -> str:

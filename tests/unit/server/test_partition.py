@@ -1,0 +1,91 @@
+"""A partition over a log that a killed process left."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from headrace.base.image import PartitionState
+from headrace.core.producers import Producers
+from headrace.server.flusher import Flusher
+from headrace.server.partition import Partition
+from headrace.server.traffic import TopicTraffic
+from headrace.storage.os_disk import OsDisk
+
+from tests.logs import append, flush, open_log
+
+FOLLOWED = PartitionState(replicas=(1,), isr=(1,), leader=1, leader_epoch=1)
+
+
+@pytest.fixture
+async def flusher() -> Iterator[Flusher]:
+    made = Flusher(
+        asyncio.get_running_loop(),
+        recovery_bytes_max=1 << 30,
+        on_disk_fault=faults.append,
+        on_disk_full=lambda: None,
+        on_checkpoint=lambda: None,
+    )
+    faults.clear()
+    yield made
+    made.close()
+
+
+faults: list[str] = []
+
+
+def killed(tmp_path: Path, flusher: Flusher, **settings: object) -> Partition:
+    """Two batches are on the device; the third only the page cache has."""
+    path = str(tmp_path / "t-0")
+    log = open_log(OsDisk(), path, **settings)
+    append(log)
+    append(log)
+    flush(log)
+    append(log)
+    again = open_log(OsDisk(), path, recovery_point=log.recovery_point, **settings)
+    assert (again.durable_offset, again.log_end_offset) == (2, 3)
+    return held(again, flusher)
+
+
+def held(log: object, flusher: Flusher) -> Partition:
+    partition = Partition(
+        topic="t",
+        topic_id=UUID(int=1),
+        index=0,
+        log=log,  # type: ignore[arg-type]
+        producers=Producers(),
+        broker_id=1,
+        flusher=flusher,
+        traffic=TopicTraffic(),
+    )
+    partition.assign(FOLLOWED, 1)
+    return partition
+
+
+async def test_a_recovered_tail_is_synced_before_it_counts(
+    tmp_path: Path, flusher: Flusher
+) -> None:
+    partition = killed(tmp_path, flusher, durability="ack")
+    assert partition.high_watermark == 2, "a power cut may still take the third batch"
+    assert not partition.when_committed(3, lambda: None)
+    committed = partition.committed(2)
+    assert committed is not None
+    async with asyncio.timeout(10):
+        await committed
+    assert (partition.log.durable_offset, partition.high_watermark) == (3, 3)
+
+
+async def test_a_recovered_tail_is_synced_within_the_interval(
+    tmp_path: Path, flusher: Flusher
+) -> None:
+    partition = killed(tmp_path, flusher, durability="interval", durability_interval_ms=1)
+    assert partition.high_watermark == 3
+    assert partition.log.durable_offset == 2
+    async with asyncio.timeout(10):
+        while partition.log.durable_offset < 3:  # noqa: ASYNC110: nothing tells of a sync
+            await asyncio.sleep(0)
+
+
+async def test_without_durability_the_tail_counts_at_once(tmp_path: Path, flusher: Flusher) -> None:
+    assert killed(tmp_path, flusher, durability="never").high_watermark == 3
