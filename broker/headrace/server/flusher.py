@@ -97,12 +97,16 @@ class Flusher:
         if self._running or not self._due:
             return
         jobs: list[tuple[Flushable, Flush]] = []
-        for partition, checkpoint in self._due.items():
+        due, self._due = self._due, {}
+        for partition, checkpoint in due.items():
             if checkpoint:
                 partition.unsynced_bytes = 0
-            if partition.failure is None:
+            if partition.failure is not None:
+                continue
+            try:
                 jobs.append((partition, partition.log.begin_flush(checkpoint=checkpoint)))
-        self._due.clear()
+            except DiskFault as fault:
+                partition.fail(str(fault))
         if not jobs:
             return
         self._running = True

@@ -1,10 +1,29 @@
 """Making what a log held at one moment survive a power cut, off the event loop."""
 
+import threading
 from collections.abc import Sequence
 
-from headrace.storage.disk import Disk, DiskFull, File
+from headrace.storage.disk import Disk, DiskFault, DiskFull, File
 from headrace.storage.names import LEADER_EPOCHS
 from headrace.storage.segment import Segment
+
+
+class Tenure:
+    """Whether a log still has its folder: once it is closed, another may stand under its name.
+
+    `lock` is held while the name is used in a thread, and by `end`.
+    """
+
+    __slots__ = ("lock", "over")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.over = False
+
+    def end(self) -> None:
+        """Nothing is written by the folder's name from now on. Waits for what is under way."""
+        with self.lock:
+            self.over = True
 
 
 class Flush:
@@ -14,14 +33,15 @@ class Flush:
     producer snapshot and the leader epochs come along, so that recovery may begin there.
     """
 
-    __slots__ = ("_disk", "_files", "_folder", "checkpoint", "epochs", "folder_new", "generation",
-                 "names_new", "offset", "unfinished", "unsynced")  # fmt: skip
+    __slots__ = ("_disk", "_files", "_folder", "_tenure", "checkpoint", "epochs", "folder_new",
+                 "generation", "names_new", "offset", "unfinished", "unsynced")  # fmt: skip
 
     def __init__(
         self,
         disk: Disk,
         folder: str,
         files: list[File],
+        tenure: Tenure,
         *,
         offset: int,
         unsynced: Sequence[Segment],
@@ -35,6 +55,7 @@ class Flush:
         self._disk = disk
         self._folder = folder
         self._files = files
+        self._tenure = tenure
         self.offset = offset
         self.unsynced = unsynced
         self.unfinished = unfinished
@@ -47,21 +68,26 @@ class Flush:
     def run(self) -> None:
         """Sync. Blocks; safe in a thread beside appends. Raises DiskFault.
 
-        Where there is no room for the epochs, `checkpoint` is taken back.
+        Where there is no room for the epochs, `checkpoint` is taken back. Of a log that was
+        closed meanwhile, as its topic was deleted, only the files that are open are synced.
         """
         for file in self._files:
             file.sync()
-        try:
-            if self.epochs is not None:
-                self._write_epochs(self.epochs)
-            elif self.names_new:
-                self._disk.sync_dir(self._folder)
-            if self.folder_new:
-                self._disk.sync_dir(self._folder.rpartition("/")[0])
-        except FileNotFoundError:
-            # The partition was deleted meanwhile and its folder renamed: nothing is left to do.
-            if self._disk.exists(self._folder):
-                raise
+        with self._tenure.lock:
+            if self._tenure.over:
+                return
+            try:
+                self._finish_names()
+            except FileNotFoundError as fault:
+                raise DiskFault(f"{self._folder} is gone: somebody else removed it") from fault
+
+    def _finish_names(self) -> None:
+        if self.epochs is not None:
+            self._write_epochs(self.epochs)
+        elif self.names_new:
+            self._disk.sync_dir(self._folder)
+        if self.folder_new:
+            self._disk.sync_dir(self._folder.rpartition("/")[0])
 
     def _write_epochs(self, epochs: bytes) -> None:
         try:

@@ -19,7 +19,7 @@ from headrace.config.topic import LogSettings
 from headrace.storage import opening, retention, timestamps, truncation
 from headrace.storage.disk import Disk, DiskFull, File
 from headrace.storage.epochs import EpochCache
-from headrace.storage.flush import Flush
+from headrace.storage.flush import Flush, Tenure
 from headrace.storage.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES
 from headrace.storage.ledger import Ledger
 from headrace.storage.open_segments import OpenSegments
@@ -63,12 +63,37 @@ class Log:
     recovery_point <= durable_offset <= log_end_offset.
     """
 
-    __slots__ = ("_closing", "_file", "_generation", "_leader_epoch", "_places",
-                 "_roll_above_bytes", "_roll_above_ms", "_roll_above_offset",
-                 "_roll_above_timestamp", "_rolled_bytes", "_settings", "_unfinished",
-                 "_unsynced", "active", "disk", "durable_offset", "epochs", "folder_new", "ledger",
-                 "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
-                 "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
+    __slots__ = (
+        "_closing",
+        "_file",
+        "_generation",
+        "_leader_epoch",
+        "_places",
+        "_roll_above_bytes",
+        "_roll_above_ms",
+        "_roll_above_offset",
+        "_roll_above_timestamp",
+        "_rolled_bytes",
+        "_settings",
+        "_tenure",
+        "_unfinished",
+        "_unsynced",
+        "active",
+        "disk",
+        "durable_offset",
+        "epochs",
+        "folder_new",
+        "ledger",
+        "log_end_offset",
+        "log_start_offset",
+        "names_new",
+        "open_segments",
+        "path",
+        "recovered",
+        "recovery_point",
+        "segments",
+        "snapshots",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -100,6 +125,7 @@ class Log:
         self._unfinished: list[Segment | File] = []  # the same of indexes, and of snapshots
         self._generation = 0
         self._closing = False
+        self._tenure = Tenure()
         self._places: dict[int, tuple[Segment, int, int]] = {}
         self._leader_epoch = -1
         self._rolled_bytes = 0
@@ -420,7 +446,7 @@ class Log:
         epochs = self.epochs.encode() if checkpoint and self.epochs.dirty else None
         if self.log_end_offset not in self._places and self._file.size:
             self._places[self.log_end_offset] = (self.active, self._file.size, -1)
-        flush = Flush(self.disk, self.path, files, offset=self.log_end_offset,
+        flush = Flush(self.disk, self.path, files, self._tenure, offset=self.log_end_offset,
                       unsynced=tuple(unsynced), unfinished=tuple(unfinished),
                       generation=self._generation, names_new=self.names_new,
                       folder_new=self.folder_new,
@@ -509,6 +535,7 @@ class Log:
                 self.flushed(flush)
             complete = self.recovery_point == self.log_end_offset and not self.epochs.dirty
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=1)
+        self._tenure.end()
         for segment in self.segments:
             self.open_segments.forget(segment)
             segment.active = False

@@ -11,7 +11,9 @@ from headrace.core.producers import Producers
 from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.traffic import TopicTraffic
+from headrace.storage.disk import DiskFault
 from headrace.storage.os_disk import OsDisk
+from headrace.wire.records import NewRecord, build_batch
 
 from tests.logs import append, flush, open_log
 
@@ -83,8 +85,30 @@ async def test_a_recovered_tail_is_synced_within_the_interval(
     assert partition.high_watermark == 3
     assert partition.log.durable_offset == 2
     async with asyncio.timeout(10):
-        while partition.log.durable_offset < 3:  # noqa: ASYNC110: nothing tells of a sync
+        while partition.log.durable_offset < 3:  # noqa: ASYNC110 - nothing tells of a sync
             await asyncio.sleep(0)
+
+
+async def test_a_disk_that_fails_as_a_flush_begins_fails_the_partition(
+    tmp_path: Path, flusher: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = held(open_log(OsDisk(), str(tmp_path / "bad-0"), durability="ack"), flusher)
+    good = held(open_log(OsDisk(), str(tmp_path / "good-0"), durability="ack"), flusher)
+
+    def fault(_: object, *, checkpoint: bool) -> None:
+        raise DiskFault("the device is gone")
+
+    monkeypatch.setattr(type(bad.log), "begin_flush", fault)
+    flusher.soon(bad)
+    flusher._start()
+    monkeypatch.undo()
+    assert bad.failure is not None and "the device is gone" in bad.failure
+    assert faults == ["t-0: the device is gone"]
+    good.append_as_leader(build_batch([NewRecord(b"k", b"v", 1)]), 1)
+    async with asyncio.timeout(10):
+        committed = good.committed(0)
+        assert committed is not None
+        await committed
 
 
 async def test_without_durability_the_tail_counts_at_once(tmp_path: Path, flusher: Flusher) -> None:

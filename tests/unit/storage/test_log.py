@@ -295,6 +295,24 @@ def test_a_failed_sync_is_a_fault(path: str, monkeypatch: pytest.MonkeyPatch) ->
         log.begin_flush().run()
 
 
+def test_a_flush_of_a_deleted_log_leaves_the_new_one_of_its_name_alone(path: str) -> None:
+    disk = OsDisk()
+    old = open_log(disk, path)
+    append(old, epoch=5)
+    late = old.begin_flush()
+    assert late.epochs is not None
+    old.close(clean=False)
+    disk.rename(path, f"{path}.gone-delete")
+    late.run()  # no folder of the name: nothing to do
+    new = open_log(disk, path)
+    append(new, epoch=0)
+    flush(new)
+    late.run()
+    new.close()
+    again = open_log(disk, path, clean=True)
+    assert again.epochs.latest == 0
+
+
 def test_a_slice_outlives_its_segment(path: str) -> None:
     log = open_log(OsDisk(), path, segment_bytes=150, retention_bytes=0)
     first = append(log)
