@@ -13,6 +13,7 @@ that nobody sees what a failover could take back.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -25,6 +26,7 @@ from headrace.core.coordinator import Answer, Now, Outcome, RecordFault, Shard, 
 from headrace.server import crash
 from headrace.server.partition import Partition
 from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.log import OffsetOutOfRange
 from headrace.wire import records as wire_records
 from headrace.wire.batch import CONTROL, HEADER_BYTES, TRANSACTIONAL, read_batch_header
 from headrace.wire.records import NewRecord, build_batch
@@ -103,6 +105,8 @@ class Coordinator(Generic[S]):
         self._state: TopicState | None = None
         self._unloadable: dict[int, int] = {}
         """Partitions whose records could not be loaded, and in which leader epoch."""
+        self.records_unreadable = 0
+        """Passed over while loading, since the start."""
         self._token = 0
         self._asking: int | None = None
         """The token of the request being handled, whose answer needs no future if it is now."""
@@ -422,6 +426,7 @@ class Coordinator(Generic[S]):
             self._loaded(hosted)
             return
         hosted.loading = self._loop.create_task(self._load_slices(hosted))
+        hosted.loading.add_done_callback(crash.on_bug)
 
     def _loaded(self, hosted: _Hosted[S]) -> None:
         hosted.loading = None
@@ -433,35 +438,49 @@ class Coordinator(Generic[S]):
         began_ms = slice_ms = self._clock.monotonic_ms()
         partition_log, count = hosted.partition.log, 0
         offset, end_offset = partition_log.log_start_offset, partition_log.log_end_offset
+        skipped = Skipped()
         try:
-            while offset < end_offset:
+            # DeleteRecords may take a part away meanwhile.
+            while (offset := max(offset, partition_log.log_start_offset)) < end_offset:
                 data = await self._read(hosted.partition, offset, end_offset)
                 for batch in split_batches(data):
-                    for _ in replay_batch(hosted.shard, batch):
+                    for _ in replay_batch(hosted.shard, batch, skipped):
                         count += 1
                         if not count & 63 and self._clock.monotonic_ms() - slice_ms >= _SLICE_MS:
                             await asyncio.sleep(0)
                             slice_ms = self._clock.monotonic_ms()
                     offset = read_batch_header(batch, 0).next_offset
-        except (DiskFault, ValueError, RecordFault, wire_records.CorruptRecords) as fault:
+        except (DiskFault, OffsetOutOfRange, ValueError) as fault:
+            self._unloadable[hosted.index] = hosted.leader_epoch
+            hosted.loading = None
+            self._drop(hosted)
             log.error(
                 "a coordinator could not load; what it coordinates is not available here",
                 partition=hosted.partition.name,
                 offset=offset,
                 fault=str(fault),
             )
-            self._unloadable[hosted.index] = hosted.leader_epoch
-            hosted.loading = None
-            self._drop(hosted)
             return
+        self._loaded(hosted)
+        if skipped.count:
+            self._say_skipped(hosted.partition, skipped)
         log.debug(
             "coordinator loaded",
             partition=hosted.partition.name,
             records=count,
             ms=self._clock.monotonic_ms() - began_ms,
         )
-        with _fail_stop():
-            self._loaded(hosted)
+
+    def _say_skipped(self, partition: Partition, skipped: "Skipped") -> None:
+        """One line for a log, however much of it is unreadable."""
+        self.records_unreadable += skipped.count
+        log.error(
+            "records of a coordinator cannot be read and are passed over; what they said is lost",
+            partition=partition.name,
+            records=skipped.count,
+            first_offset=skipped.first_offset,
+            first_fault=skipped.first_fault,
+        )
 
     async def _read(self, partition: Partition, offset: int, end_offset: int) -> memoryview:
         """Whole batches from the one that holds `offset` on."""
@@ -500,15 +519,44 @@ def split_batches(data: memoryview) -> Iterator[memoryview]:
         position += size
 
 
-def replay_batch(shard: Shard, batch: memoryview) -> Iterator[None]:
-    """Replay one batch record by record. Transactional and control batches are passed over."""
-    if read_batch_header(batch, 0).attributes & (TRANSACTIONAL | CONTROL):
+@dataclass(slots=True)
+class Skipped:
+    """Records that were passed over; the rest of a corrupt batch counts as one. Mutable."""
+
+    count: int = 0
+    first_offset: int = -1
+    first_fault: str = ""
+
+    def add(self, offset: int, fault: Exception) -> None:
+        """One more."""
+        if self.count == 0:
+            self.first_offset, self.first_fault = offset, str(fault)
+        self.count += 1
+
+
+def replay_batch(shard: Shard, batch: memoryview, skipped: Skipped) -> Iterator[None]:
+    """Replay one batch record by record. Transactional and control batches are passed over.
+
+    So is what cannot be read, which `skipped` gets: one bad record must not take away all that
+    its partition coordinates, at this start and every later one.
+    """
+    header = read_batch_header(batch, 0)
+    if header.attributes & (TRANSACTIONAL | CONTROL):
         return
-    for found in wire_records.walk(batch):
-        record = None if found.key is None else shard.decode(found.key, found.value)
-        if record is not None:
-            shard.replay(record)
-        yield
+    offset = header.base_offset
+    try:
+        for found in wire_records.walk(batch):
+            offset = found.offset
+            try:
+                record = None if found.key is None else shard.decode(found.key, found.value)
+            except RecordFault as fault:
+                record = None
+                skipped.add(offset, fault)
+            if record is not None:
+                shard.replay(record)
+            yield
+    except wire_records.CorruptRecords as fault:
+        skipped.add(offset, fault)
 
 
 _CODES: Final = {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from headrace.base.errors import Code
 from headrace.config.topic import LogSettings
 from headrace.core.coordinator import Now, Outcome
 from headrace.core.groups.shard import GroupShard
+from headrace.server import crash
 from headrace.server.coordinator import split_batches
 from headrace.wire.batch import TRANSACTIONAL
 from headrace.wire.offsets_topic import GroupKey, GroupValue
@@ -191,12 +193,33 @@ async def test_timers_fire_and_are_armed_for_the_next(broker: MemoryBroker) -> N
     assert not hosted.shard.groups["g"].members
 
 
-async def test_records_that_cannot_be_read_take_only_their_coordinator_away(
+async def test_a_record_that_cannot_be_read_is_passed_over_loudly(
+    broker: MemoryBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await commit(broker)
+    partition = partition_of(broker)
+    for key, value in ((b"\x00\x01", b"\x00\x04"), (b"\x00\x02\x00\x01x", b"\x00\x63")):
+        partition.append_as_leader(build_batch([NewRecord(key, value, 0)]), 0)
+    corrupt = build_batch([NewRecord(b"k", b"v", 0)])
+    corrupt[-3] ^= 0x7F
+    partition.append_as_leader(corrupt, 0)
+    await commit(broker, group_id="g")
+    other = broker.restarted()
+    capsys.readouterr()
+    await turns(50)
+    assert await fetch(other) == 42
+    assert other.groups.records_unreadable == 3
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "passed over" in line]
+    assert partition.name in said and "first_offset=1" in said and "records=3" in said
+    await other.groups.close()
+
+
+async def test_a_log_that_cannot_be_read_takes_only_its_coordinator_away(
     broker: MemoryBroker,
 ) -> None:
+    await commit(broker)
     partition = partition_of(broker)
-    bad = build_batch([NewRecord(b"\x00\x01", b"\x00\x04", 0)])
-    partition.append_as_leader(bad, 0)
+    partition.log.file.pread = lambda count, position: b""  # type: ignore[method-assign]
     other = broker.restarted()
     await turns(50)
     assert await fetch(other) == -Code.NOT_COORDINATOR
@@ -324,3 +347,21 @@ async def test_a_record_that_has_no_form_is_refused_and_its_timer_survives(
     assert partition.log.log_end_offset == end_offset
     assert not group.members
     assert await commit(broker, group_id="other") is Code.NONE
+
+
+async def test_a_bug_while_loading_ends_the_process_and_a_broken_log_line_hides_nothing(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commit(broker)
+    ended: list[BaseException] = []
+    monkeypatch.setattr(crash, "now", ended.append)
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("line")
+
+    monkeypatch.setattr("headrace.server.coordinator.log", SimpleNamespace(debug=broken))
+    other = broker.restarted()
+    await turns(50)
+    assert await fetch(other) == 42
+    assert [type(bug) for bug in ended] == [KeyError]
+    await other.groups.close()
