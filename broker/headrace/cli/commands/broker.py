@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.settings_file import settings_of
 
 _EPILOG = """\b
@@ -21,7 +22,14 @@ The file has one KEY=VALUE a line, with Kafka's keys. Logs are JSON lines on sta
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of KEY=VALUE settings.",
 )
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Overrides the file.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Overrides the file.",
+    shell_complete=suggest.setting_keys("broker", end="="),
+)
 def command(config: Path, sets: tuple[str, ...]) -> int:
     """Run a broker from a configuration file, for production."""
     settings = settings_of(config, sets, {}, {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.absence import Absence
 from headrace.cli.fault import Failure
 from headrace.cli.moment import Moment
@@ -56,7 +57,7 @@ class _Start:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("topic")
+@click.argument("topic", shell_complete=suggest.topics)
 @click.option("--from-beginning", is_flag=True, help="Start at the first record.")
 @click.option(
     "--offset",
@@ -76,7 +77,13 @@ class _Start:
     metavar="N",
     help="Only this partition; may be repeated.",
 )
-@click.option("-g", "--group", metavar="NAME", help="Read as a member of this group, and commit.")
+@click.option(
+    "-g",
+    "--group",
+    metavar="NAME",
+    help="Read as a member of this group, and commit.",
+    shell_complete=suggest.groups,
+)
 @click.option("-n", "--count", type=click.IntRange(1), metavar="N", help="Stop after N records.")
 @click.option(
     "--follow/--no-follow",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.settings_file import settings_of
 
 DATA_DIR = "headrace-data"
@@ -40,7 +41,14 @@ folder.
     show_default=True,
     help="Port for metrics and health; 0 takes a free one.",
 )
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A broker setting.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A broker setting.",
+    shell_complete=suggest.setting_keys("broker", end="="),
+)
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -2,6 +2,7 @@
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.commands import Group
 from headrace.cli.moment import Moment
 from headrace.cli.output import Output, Table
@@ -41,7 +42,7 @@ async def list_groups(cluster: Cluster, output: Output) -> None:
 
 
 @command.command(epilog="\b\nExample:\n  headrace group describe readers")
-@click.argument("name")
+@click.argument("name", shell_complete=suggest.groups)
 @connected
 async def describe(cluster: Cluster, output: Output, name: str) -> None:
     """Show a group's members, and how far it lags in each partition."""
@@ -104,8 +105,14 @@ Example:
 The group must have no members: stop its consumers first.
 """
 )
-@click.argument("name")
-@click.option("--topic", "topics", multiple=True, help="Only this topic [all it has committed].")
+@click.argument("name", shell_complete=suggest.groups)
+@click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    help="Only this topic [all it has committed].",
+    shell_complete=suggest.topics,
+)
 @click.option("--to-beginning", is_flag=True, help="To the first record.")
 @click.option("--to-end", is_flag=True, help="To the end: skip what is there.")
 @click.option("--to-offset", type=click.IntRange(0), metavar="N", help="To this offset.")
@@ -152,7 +159,7 @@ async def reset(
 
 
 @command.command(epilog="\b\nExample:\n  headrace group delete readers --yes")
-@click.argument("name")
+@click.argument("name", shell_complete=suggest.groups)
 @yes_option
 @connected
 async def delete(cluster: Cluster, output: Output, name: str, yes: bool) -> None:

@@ -10,7 +10,7 @@ from os import fstat
 
 import click
 
-from headrace.cli import json_records, unterminated
+from headrace.cli import json_records, suggest, unterminated
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, size_text
 from headrace.cli.progress import Progress
@@ -61,7 +61,7 @@ class _Read:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("topic")
+@click.argument("topic", shell_complete=suggest.topics)
 @click.option(
     "--format",
     "form",

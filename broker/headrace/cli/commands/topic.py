@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table, size_text
@@ -14,7 +15,14 @@ from headrace.client.errors import ClientError
 from headrace.client.metadata import Topic
 from headrace.client.offsets import EARLIEST, LATEST, TopicPartition, list_offsets
 
-_SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A topic setting.")
+_SET = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A topic setting.",
+    shell_complete=suggest.setting_keys("topic", end="="),
+)
 
 
 @click.group(
@@ -79,7 +87,7 @@ async def list_topics(cluster: Cluster, output: Output, internal: bool) -> None:
 
 
 @command.command(epilog="\b\nExample:\n  headrace topic describe events")
-@click.argument("name")
+@click.argument("name", shell_complete=suggest.topics)
 @connected
 async def describe(cluster: Cluster, output: Output, name: str) -> None:
     """Show a topic's partitions, and the settings that are not the default."""
@@ -134,10 +142,16 @@ async def describe(cluster: Cluster, output: Output, name: str) -> None:
 @command.command(
     epilog="\b\nExample:\n  headrace topic alter events --partitions 8 --set retention.ms=3600000"
 )
-@click.argument("name")
+@click.argument("name", shell_complete=suggest.topics)
 @click.option("--partitions", type=click.IntRange(1), help="Grow to so many partitions.")
 @_SET
-@click.option("--unset", multiple=True, metavar="KEY", help="Return a setting to its default.")
+@click.option(
+    "--unset",
+    multiple=True,
+    metavar="KEY",
+    help="Return a setting to its default.",
+    shell_complete=suggest.setting_keys("topic"),
+)
 @connected
 async def alter(
     cluster: Cluster,
@@ -163,7 +177,7 @@ async def alter(
 
 
 @command.command(epilog="\b\nExample:\n  headrace topic delete events --yes")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=suggest.topics)
 @yes_option
 @connected
 async def delete(cluster: Cluster, output: Output, names: tuple[str, ...], yes: bool) -> None:
