@@ -5,9 +5,11 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 LAUNCHER = [sys.executable, "-m", "headrace.cli"]
@@ -48,8 +50,11 @@ class Terminal:
 
     @classmethod
     @contextmanager
-    def running(cls, *arguments: str) -> Iterator["Terminal"]:
+    def running(
+        cls, *arguments: str, columns: int = 100, folder: Path | None = None
+    ) -> Iterator["Terminal"]:
         master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, columns))
         process = subprocess.Popen(
             [*LAUNCHER, *arguments],
             stdin=slave,
@@ -59,6 +64,7 @@ class Terminal:
             # Ctrl-C reaches whoever controls the terminal, which takes an ioctl in the child.
             preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
             env={**_environment(), "NO_COLOR": "1"},
+            cwd=folder,
         )
         os.close(slave)
         try:

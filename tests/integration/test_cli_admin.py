@@ -100,10 +100,24 @@ def test_settings_are_set_and_returned_to_their_defaults(broker: Headrace) -> No
     ask(broker, "config", "set", "topic", "settled", "--unset", "retention.ms")
     (setting,) = ask(broker, "config", "get", "topic", "settled", "retention.ms")["settings"]
     assert (setting["value"], setting["source"]) == ("604800000", "default")
+    ask(broker, "config", "set", "topic", "settled", "retention.ms=604800000", "segment.ms=60000")
+    changed = ask(broker, "config", "get", "topic", "settled", "--changed")["settings"]
+    assert [s["name"] for s in changed] == ["segment.ms"]
+    absent = ask(broker, "config", "get", "broker", "7", code=1)
+    assert "`headrace cluster status`" in absent["error"]["message"]
     bad = ask(broker, "config", "set", "topic", "settled", "retention.ms=soon", code=1)
     assert bad["error"]["code"] == "INVALID_CONFIG" and "retention.ms" in bad["error"]["message"]
     unknown = ask(broker, "config", "get", "broker", "1", "nonsense", code=1)
     assert unknown["error"]["code"] == "UNKNOWN_SETTING"
+
+
+def test_the_shell_completes_what_the_cluster_has(broker: Headrace) -> None:
+    ask(broker, "produce", "completed", given=b"x\n")
+    asked = {"_HEADRACE_COMPLETE": "bash_complete", "HEADRACE_BOOTSTRAP": broker.bootstrap}
+    words = {"COMP_WORDS": "headrace consume comple", "COMP_CWORD": "2"}
+    assert run(environment={**asked, **words}).out == b"plain,completed\n"
+    words = {"COMP_WORDS": "headrace config get broker ", "COMP_CWORD": "4"}
+    assert run(environment={**asked, **words}).out == b"plain,default\nplain,1\n"
 
 
 def test_the_cluster_shows_its_broker(broker: Headrace) -> None:
@@ -111,5 +125,10 @@ def test_the_cluster_shows_its_broker(broker: Headrace) -> None:
     assert [(b["host"], b["port"]) for b in state["brokers"]] == [("127.0.0.1", broker.kafka_port)]
     assert state["controller"] == state["brokers"][0]["id"]
     assert state["leaderless"] == []
+    topics = ask(broker, "topic", "list", "--internal")["topics"]
+    assert state["topics"] == sum(not t["internal"] for t in topics)
+    counted = sum(t["partitions"] for t in topics if not t["internal"])
+    assert state["partitions"] == counted
+    assert state["topics"] + state["internal_topics"] == len(topics)
     text = run("cluster", "status", "-b", broker.bootstrap).out.decode()
     assert "BROKER" in text and f"127.0.0.1:{broker.kafka_port}" in text

@@ -126,6 +126,18 @@ def test_completion_completes_commands(shell: str) -> None:
     assert b"_HEADRACE_COMPLETE" in run("completion", shell).out
 
 
+def test_completion_is_quiet_without_a_broker() -> None:
+    asked = {"_HEADRACE_COMPLETE": "bash_complete", "HEADRACE_BOOTSTRAP": "127.0.0.1:1"}
+    done = run(environment={**asked, "COMP_WORDS": "headrace consume ", "COMP_CWORD": "2"})
+    assert (done.code, done.out.strip(), done.err) == (0, b"", "")
+
+
+def test_completion_knows_the_settings_of_the_kind_before() -> None:
+    asked = {"_HEADRACE_COMPLETE": "bash_complete", "COMP_CWORD": "5"}
+    words = "headrace config set topic raw retention.m"
+    assert run(environment={**asked, "COMP_WORDS": words}).out == b"plain,retention.ms=\n"
+
+
 def test_completion_answers_with_commands_and_their_lines() -> None:
     asked = {"_HEADRACE_COMPLETE": "zsh_complete", "COMP_WORDS": "headrace con", "COMP_CWORD": "1"}
     answer = run(environment=asked).out.decode().split("\n")

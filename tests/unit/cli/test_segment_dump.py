@@ -7,7 +7,7 @@ import pytest
 from headrace.wire.offsets_topic import OffsetKey, OffsetValue, encode_key, encode_offset
 from headrace.wire.records import NewRecord, build_batch
 
-from tests.command_line import run
+from tests.command_line import Terminal, run
 
 FIRST = bytes(
     build_batch(
@@ -61,6 +61,15 @@ def test_damage_is_shown_and_is_code_1(folder: Path, data: bytes, words: str) ->
     done = run("log", "dump", str(file))
     assert done.code == 1
     assert words in done.out.decode() and "1 damaged" in done.out.decode()
+
+
+def test_a_terminal_of_80_columns_is_enough(folder: Path) -> None:
+    arguments = ["log", "dump", "00000000000000000000.log"]
+    with Terminal.running(*arguments, columns=80, folder=folder) as terminal:
+        assert terminal.end() == 0
+    assert "NEWEST" in terminal.shown and max(map(len, terminal.shown.splitlines())) <= 80
+    assert "PRODUCER" not in terminal.shown
+    assert b"PRODUCER" in run("log", "dump", str(folder)).out
 
 
 def test_preallocated_room_is_no_damage(folder: Path) -> None:

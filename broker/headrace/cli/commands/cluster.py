@@ -20,8 +20,11 @@ def command() -> None:
 async def status(cluster: Cluster, output: Output) -> None:
     """Show the brokers, and the partitions that lack something."""
     state = await admin.describe_cluster(cluster)
-    topics = await admin.list_topics(cluster)
-    partitions = [(t.name, p) for t in topics for p in t.partitions]
+    listed = await admin.list_topics(cluster)
+    topics = [t for t in listed if not t.internal]
+    own = sum(len(t.partitions) for t in topics)
+    internal = sum(len(t.partitions) for t in listed) - own
+    partitions = [(t.name, p) for t in listed for p in t.partitions]
     leaderless = [f"{name}-{p.index}" for name, p in partitions if p.code is not Code.NONE]
     lacking = [f"{name}-{p.index}" for name, p in partitions if len(p.isr) < len(p.replicas)]
     fields = {
@@ -32,7 +35,9 @@ async def status(cluster: Cluster, output: Output) -> None:
             for b in state.brokers
         ],
         "topics": len(topics),
-        "partitions": len(partitions),
+        "partitions": own,
+        "internal_topics": len(listed) - len(topics),
+        "internal_partitions": internal,
         "leaderless": leaderless,
         "under_replicated": lacking,
     }
@@ -49,11 +54,16 @@ async def status(cluster: Cluster, output: Output) -> None:
     columns = ["BROKER", "ADDRESS", "RACK", "LEADS", "ROLE"]
     output.result(
         fields,
-        f"Cluster {state.cluster_id}: {len(topics)} topics, {len(partitions)} partitions",
+        f"Cluster {state.cluster_id}: {_count(len(topics), 'topic')}, {_count(own, 'partition')}"
+        f" (and {_count(internal, 'internal partition')})",
         Table(columns=columns, rows=rows),
         *_trouble("without a leader", leaderless),
         *_trouble("with fewer replicas in sync than they have", lacking),
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _trouble(what: str, partitions: list[str]) -> list[str]:

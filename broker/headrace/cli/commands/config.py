@@ -1,10 +1,11 @@
 """`headrace config`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from headrace.cli import suggest
 from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table
@@ -24,7 +25,7 @@ def command() -> None:
 
 def _resource(function: Callable[..., Any]) -> Callable[..., Any]:
     """The two arguments that name what is configured."""
-    function = click.argument("name")(function)
+    function = click.argument("name", shell_complete=suggest.resources)(function)
     return click.argument("kind", type=click.Choice(list(admin.RESOURCE_TYPES)))(function)
 
 
@@ -33,7 +34,7 @@ def _resource(function: Callable[..., Any]) -> Callable[..., Any]:
     "\n  headrace config get broker 1"
 )
 @_resource
-@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=suggest.setting_keys())
 @click.option("--changed", is_flag=True, help="Only those that are not the default.")
 @connected
 async def get(
@@ -43,10 +44,11 @@ async def get(
     settings = await admin.describe_settings(cluster, kind, _wire_name(kind, name))
     if unknown := sorted(set(keys) - {s.name for s in settings}):
         raise Failure(f"{kind} {name} has no setting {unknown[0]!r}", code="UNKNOWN_SETTING")
+    defaults = _defaults(kind) if changed else {}
     shown = [
         s
         for s in settings
-        if (not keys or s.name in keys) and (not changed or s.source != "default")
+        if (not keys or s.name in keys) and (not changed or _is_changed(s, defaults))
     ]
     fields = {
         "kind": kind,
@@ -63,7 +65,9 @@ async def get(
         ],
     }
     rows = [(s.name, "(hidden)" if s.sensitive else s.value, s.source) for s in shown]
-    output.result(fields, Table(columns=["SETTING", "VALUE", "SOURCE"], rows=rows))
+    columns = ["SETTING", "VALUE", "SOURCE"]
+    empty = "Every setting has its default."
+    output.result(fields, Table(columns=columns, rows=rows, empty=empty))
 
 
 @command.command(
@@ -72,8 +76,16 @@ async def get(
     "\n  headrace config set broker default --unset log.retention.ms",
 )
 @_resource
-@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--unset", multiple=True, metavar="KEY", help="Return a setting to its default.")
+@click.argument(
+    "pairs", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=suggest.setting_keys(end="=")
+)
+@click.option(
+    "--unset",
+    multiple=True,
+    metavar="KEY",
+    help="Return a setting to its default.",
+    shell_complete=suggest.setting_keys(),
+)
 @connected
 async def set_settings(
     cluster: Cluster,
@@ -91,6 +103,20 @@ async def set_settings(
     await admin.alter_settings(cluster, kind, wire_name, set_to=set_to, unset=unset)
     fields = {"kind": kind, "name": name, "set": set_to, "unset": list(unset)}
     output.result(fields, f"Changed {kind} {name}.")
+
+
+def _defaults(kind: str) -> Mapping[str, str | None]:
+    """The release's own; a broker tells those of topics under other keys, or not at all."""
+    from headrace.config.key import text_of
+    from headrace.config.table import broker_keys
+    from headrace.config.topic import LOG_FIELDS
+
+    keys = broker_keys().values() if kind == "broker" else LOG_FIELDS.values()
+    return {key.name: text_of(key.default) for key in keys}
+
+
+def _is_changed(setting: admin.Setting, defaults: Mapping[str, str | None]) -> bool:
+    return setting.source != "default" and setting.value != defaults.get(setting.name)
 
 
 def _wire_name(kind: str, name: str) -> str:

@@ -1,9 +1,11 @@
 """`headrace log`."""
 
 import json
+import shutil
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -62,30 +64,55 @@ def dump(path: Path, records: bool, output: Output) -> None:
         raise click.exceptions.Exit(1)
 
 
+_COLUMNS: Final = {
+    "POSITION": ("position", 10),
+    "FIRST": ("base_offset", 9),
+    "LAST": ("last_offset", 9),
+    "RECORDS": ("records", 7),
+    "BYTES": ("size_bytes", 7),
+    "CODEC": ("codec", -6),
+    "EPOCH": ("leader_epoch", 5),
+    "PRODUCER": ("producer_id", 8),
+    "SEQUENCE": ("base_sequence", 8),
+    "NEWEST": ("max_timestamp", -20),
+}
+"""Head to a batch's field and the column's width; a negative one stands to the left."""
+
+_WIDE_ONLY: Final = ("EPOCH", "PRODUCER", "SEQUENCE")
+_WIDE_COLUMNS: Final = 110
+
+
 class _TextSink:
-    """Lines as they come: a segment has more batches than a table should wait for."""
+    """Lines as they come: a segment has more batches than a table should wait for.
+
+    On a terminal of 80 columns some columns are left out; a pipe has them all.
+    """
+
+    def __init__(self) -> None:
+        wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _WIDE_COLUMNS
+        self._columns = {n: c for n, c in _COLUMNS.items() if wide or n not in _WIDE_ONLY}
 
     def begin(self, file: Path) -> None:
         write(f"{file}\n")
-        write(
-            f"{'POSITION':>10}  {'FIRST':>10}  {'LAST':>10}  {'RECORDS':>7}  {'BYTES':>8}"
-            f"  {'CODEC':<12}  {'EPOCH':>5}  {'PRODUCER':>8}  {'SEQUENCE':>8}  NEWEST\n"
-        )
+        self._row({name: name for name in self._columns})
 
     def batch(self, fields: dict[str, Any]) -> None:
+        self._row({name: _cell(key, fields[key]) for name, (key, _) in self._columns.items()})
         marks = [*fields["flags"], *([f"DAMAGED: {fields['fault']}"] if fields["fault"] else [])]
-        write(
-            f"{fields['position']:>10}  {fields['base_offset']:>10}  {fields['last_offset']:>10}"
-            f"  {fields['records']:>7}  {fields['size_bytes']:>8}  {fields['codec']:<12}"
-            f"  {fields['leader_epoch']:>5}  {_or_dash(fields['producer_id']):>8}"
-            f"  {_or_dash(fields['base_sequence']):>8}  {_moment(fields['max_timestamp'])}"
-            f"{''.join('  ' + mark for mark in marks)}\n"
-        )
+        if marks:
+            write(f"{'':>10}  {', '.join(marks)}\n")
         for record in fields.get("content", ()):
             headers = "".join(f"  {name}={value}" for name, value in record["headers"])
             key = "" if record["key"] is None else f"{record['key']}: "
             value = "(none)" if record["value"] is None else record["value"]
             write(f"{'':>10}  {record['offset']:>10}  {key}{value}{headers}\n")
+
+    def _row(self, cells: dict[str, str]) -> None:
+        aligned = (
+            cells[name].ljust(-width) if width < 0 else cells[name].rjust(width)
+            for name, (_, width) in self._columns.items()
+        )
+        write("  ".join(aligned).rstrip() + "\n")
 
     def end_of_file(self, sentence: str) -> None:
         write(f"{sentence}\n")
@@ -123,12 +150,12 @@ class _JsonSink:
         write(f'], "faults": {faults}}}\n')
 
 
-def _or_dash(number: int) -> str:
-    return "-" if number < 0 else str(number)
-
-
-def _moment(timestamp_ms: int) -> str:
-    if timestamp_ms < 0:
+def _cell(key: str, value: str | int) -> str:
+    if isinstance(value, str):
+        return "none" if value == "uncompressed" else value
+    if value < 0:
         return "-"
-    moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if key != "max_timestamp":
+        return str(value)
+    moment = datetime.fromtimestamp(value / 1000, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
