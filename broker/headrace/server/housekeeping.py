@@ -47,7 +47,7 @@ class Housekeeping:
         checkpoint_s = settings.log_flush_offset_checkpoint_interval_ms / 1000
         for every_s, work in (
             (retention_s, self._retention),
-            (checkpoint_s, self._checkpoint),
+            (checkpoint_s, self.checkpoint),
             (_PRODUCERS_EVERY_S, self._producers),
         ):
             self._tasks.append(self._loop.create_task(self._repeat(every_s, work)))
@@ -102,9 +102,10 @@ class Housekeeping:
 
     def _checkpoint_now(self) -> None:
         self._soon = None
-        self._tasks.append(self._loop.create_task(self._checkpoint()))
+        self._tasks.append(self._loop.create_task(self.checkpoint()))
 
-    async def _checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
+        """Write down now where recovery may begin and where each log starts."""
         self._tasks = [task for task in self._tasks if not task.done()]
         try:
             async with self._checkpointing:

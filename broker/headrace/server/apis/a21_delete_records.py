@@ -16,20 +16,20 @@ _HIGH_WATERMARK = -1
 _NO_LOW_WATERMARK = -1
 
 
-def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
-    """The new low watermark of each partition. One replica a partition, so nothing is awaited."""
-    return {
-        "topics": [
-            {
-                "name": topic.name,
-                "partitions": [
-                    _item(broker, topic.name, item.partition_index, int(item.offset))
-                    for item in topic.partitions
-                ],
-            }
-            for topic in request.topics
-        ]
-    }
+async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
+    """The new low watermark of each partition, once a crash cannot bring the records back."""
+    topics = [
+        {
+            "name": topic.name,
+            "partitions": [
+                _item(broker, topic.name, item.partition_index, int(item.offset))
+                for item in topic.partitions
+            ],
+        }
+        for topic in request.topics
+    ]
+    await broker.housekeeping.checkpoint()
+    return {"topics": topics}
 
 
 def _item(broker: "Broker", topic: str, index: int, offset: int) -> Fields:
