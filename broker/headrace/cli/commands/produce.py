@@ -147,8 +147,8 @@ async def _finish(producer: Producer, read: _Read) -> None:
         why = f": {flush.exception()}"
     lost = read.records - producer.records_acknowledged
     if lost:
-        lines = f"{lost:,} line{'s' * (lost != 1)}"
-        click.echo(f"headrace: {lines} of standard input not known to be written{why}.", err=True)
+        lines = f"{lost:,} line{'s' * (lost != 1)} of standard input"
+        click.echo(f"headrace: not known to be written: {lines}{why}.", err=True)
 
 
 async def _stream(producer: Producer, target: _Target, read: _Read) -> None:
