@@ -26,6 +26,8 @@ from headrace.core.groups.subscription import subscribed_topics
 CONSUMER_PROTOCOL_TYPE: Final = "consumer"
 NO_MEMBER_ID: Final = ""
 NO_GENERATION: Final = -1
+_REBALANCE_TIMEOUT_MS_MIN: Final = 1000
+"""A phase that waits for silent static members is timed again and again: 0 would be a busy loop."""
 
 Protocols = tuple[tuple[str, bytes], ...]
 """(name, metadata) in the member's order of preference."""
@@ -166,8 +168,9 @@ class ClassicGroup:
 
     @property
     def rebalance_timeout_ms(self) -> int:
-        """The longest any member asks for."""
-        return max((m.rebalance_timeout_ms for m in self.members.values()), default=0)
+        """The longest any member asks for, and at least what keeps a timer from spinning."""
+        longest = max((m.rebalance_timeout_ms for m in self.members.values()), default=0)
+        return max(longest, _REBALANCE_TIMEOUT_MS_MIN)
 
     def begin_generation(self, wall_ms: int) -> None:
         """Everybody who will join has joined: count up, choose a protocol or become empty."""

@@ -3,7 +3,9 @@
 import pytest
 from headrace.base.errors import Code
 from headrace.config.broker import BrokerSettings
+from headrace.core.coordinator import Outcome
 from headrace.core.groups.group import GroupState
+from headrace.core.groups.rebalance import JoinPhase
 
 from tests.groups import Driver, subscription
 
@@ -348,3 +350,22 @@ def test_a_restart_keeps_members_generation_and_assignments() -> None:
     assert driver.answers[driver.sync(b, 1)]["assignment"] == b.encode()
     driver.wait(10_000)
     assert group.state is GroupState.EMPTY
+
+
+@pytest.mark.parametrize("rebalance_ms", [-(2**31), -1, 0])
+def test_a_rebalance_timeout_that_is_none_does_not_time_the_group_in_a_loop(
+    rebalance_ms: int,
+) -> None:
+    driver = Driver()
+    static = driver.join(instance="s", rebalance_ms=rebalance_ms)
+    driver.wait(0)
+    member_id = driver.answers[static]["member_id"]
+    driver.sync(member_id, 1, {member_id: b""}, instance="s")
+    # It stays silent while a second one comes and goes: nobody is left who could lead.
+    driver.join(instance="t", rebalance_ms=rebalance_ms)
+    group = driver.shard.groups["g"]
+    driver.shard._rebalances.drop(group, group.members[group.static_members["t"]], Outcome())
+    for _ in range(3):
+        driver.shard._rebalances.complete(group, Outcome(), driver.now)
+        deadline = driver.shard._timers.get(JoinPhase("g"))
+        assert deadline is not None and deadline >= driver.now_ms + 1000
