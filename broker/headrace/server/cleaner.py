@@ -26,7 +26,7 @@ from headrace.storage.checkpoint import CorruptCheckpoint
 from headrace.storage.cleaner import Cleaned, CleanJob
 from headrace.storage.cleaner_process import decode_answer, encode_job
 from headrace.storage.data_dir import DataDir
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import Damaged, DiskFault, DiskFull
 
 log = structlog.get_logger("headrace.cleaner")
 
@@ -142,6 +142,9 @@ class Cleaner:
                 plan = self._plan(partition, now_ms)
             except FileNotFoundError:
                 continue  # Its topic was deleted since.
+            except Damaged as damage:
+                self._leave_alone(partition, str(damage))
+                continue
             except DiskFault as fault:
                 partition.fail(str(fault))
                 continue
@@ -248,9 +251,12 @@ class Cleaner:
         wait_s = min(_RETRY_S * 2 ** max(attempts - 1, 0), _RETRY_S_MAX)
         self._failures[partition] = attempts, self._loop.time() + wait_s
         if ended == "uncleanable" or attempts >= _ATTEMPTS_MAX:
-            self._left_alone[partition.name] = partition.topic_id, why
-            log.error("log cannot be compacted and is left alone until a restart",
-                      partition=partition.name, why=why)  # fmt: skip
+            self._leave_alone(partition, why)
         else:
             log.warning("compaction will be tried again", partition=partition.name,
                         ended=ended, why=why, seconds=wait_s)  # fmt: skip
+
+    def _leave_alone(self, partition: Partition, why: str) -> None:
+        self._left_alone[partition.name] = partition.topic_id, why
+        log.error("log cannot be compacted and is left alone until a restart",
+                  partition=partition.name, why=why)  # fmt: skip

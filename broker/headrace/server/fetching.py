@@ -13,7 +13,7 @@ from headrace.base.errors import Code
 from headrace.core.fetch_sessions import Key
 from headrace.server.cold_readers import ColdReaders
 from headrace.server.partition import Partition
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import Damaged, DiskFault
 from headrace.storage.log import OffsetOutOfRange, Slice
 from headrace.wire.fetch import FetchPartition
 
@@ -112,6 +112,8 @@ def _look_at(
             return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
     except OffsetOutOfRange:
         return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
+    except Damaged:
+        return Found(Code.CORRUPT_MESSAGE, partition=partition)
     except DiskFault as fault:
         return Found(partition.fail(str(fault)).code)
     return Found(Code.NONE, high_watermark, stable, start, None, None, partition)

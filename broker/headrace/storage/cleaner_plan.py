@@ -30,7 +30,8 @@ class Plan:
 def plan(log: Log, checkpoint: int | None, *, last_stable_offset: int, now_ms: int) -> Plan | None:
     """What a pass would do; None where there is nothing, or the topic is not compacted.
 
-    `checkpoint` is where the last pass ended. Reads indexes of rolled segments. Raises DiskFault.
+    `checkpoint` is where the last pass ended. Reads indexes of rolled segments. Raises Damaged,
+    DiskFault.
     """
     settings = log.settings
     if "compact" not in settings.cleanup_policy:

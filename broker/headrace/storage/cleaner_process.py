@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from headrace.storage.cleaner import Cleaned, CleanJob, SegmentRange, Uncleanable, clean
 from headrace.storage.cleaner_batch import Horizons
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import Damaged, DiskFault, DiskFull
 from headrace.storage.os_disk import OsDisk
 from headrace.wire.records import CorruptRecords
 
@@ -88,7 +88,7 @@ def main() -> None:
     try:
         for cleaned in clean(OsDisk(), job, Pace(rate)):
             _say(cleaned._asdict())
-    except (Uncleanable, CorruptRecords) as reason:
+    except (Uncleanable, CorruptRecords, Damaged) as reason:
         _say({"ended": "uncleanable", "why": str(reason)})
     except DiskFull as reason:
         _say({"ended": "full", "why": str(reason)})

@@ -22,6 +22,11 @@ class DiskFault(Exception):
     """Any other error of the disk. What was written is unknown: the log dir goes offline."""
 
 
+class Damaged(DiskFault):
+    """A file's content is not what was written, but the disk works: only who reads there is told.
+    The partition stays online."""
+
+
 class FileStat(NamedTuple):
     """What a directory knows of a file."""
 

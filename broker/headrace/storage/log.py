@@ -63,37 +63,12 @@ class Log:
     recovery_point <= durable_offset <= log_end_offset.
     """
 
-    __slots__ = (
-        "_closing",
-        "_file",
-        "_generation",
-        "_leader_epoch",
-        "_places",
-        "_roll_above_bytes",
-        "_roll_above_ms",
-        "_roll_above_offset",
-        "_roll_above_timestamp",
-        "_rolled_bytes",
-        "_settings",
-        "_tenure",
-        "_unfinished",
-        "_unsynced",
-        "active",
-        "disk",
-        "durable_offset",
-        "epochs",
-        "folder_new",
-        "ledger",
-        "log_end_offset",
-        "log_start_offset",
-        "names_new",
-        "open_segments",
-        "path",
-        "recovered",
-        "recovery_point",
-        "segments",
-        "snapshots",
-    )  # fmt: skip
+    __slots__ = ("_closing", "_file", "_generation", "_leader_epoch", "_places",
+                 "_roll_above_bytes", "_roll_above_ms", "_roll_above_offset",
+                 "_roll_above_timestamp", "_rolled_bytes", "_settings", "_tenure", "_unfinished",
+                 "_unsynced", "active", "disk", "durable_offset", "epochs", "folder_new", "ledger",
+                 "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
+                 "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
 
     def __init__(
         self,
@@ -332,7 +307,7 @@ class Log:
         """Where to read from `offset` on: whole batches below `max_offset`, of one segment.
 
         As many as fit in `max_bytes`, at least one; the first holds `offset`. Empty where there
-        is nothing below `max_offset`. Raises OffsetOutOfRange, DiskFault.
+        is nothing below `max_offset`. Raises OffsetOutOfRange, Damaged, DiskFault.
         """
         if offset < self.log_start_offset or offset > self.log_end_offset:
             raise OffsetOutOfRange(offset, self.log_start_offset, self.log_end_offset)

@@ -5,13 +5,14 @@ everything below the recovery point is trusted but for a look at the index files
 above is read, checked and indexed anew.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from headrace.storage import names, walk
 from headrace.storage.cleaner_swap import finish_swaps
-from headrace.storage.disk import Disk, DiskFault, DiskFull
+from headrace.storage.disk import Damaged, Disk, DiskFault, DiskFull
 from headrace.storage.epochs import CorruptEpochs, EpochCache, decode_epochs
 from headrace.storage.recovery import Recovered, Scan, scan
 from headrace.storage.segment import Segment
@@ -156,7 +157,7 @@ def load_rolled(log: "Log", segment: Segment) -> None:
     done = scan(segment, start, interval_bytes=interval, epochs=None, ledger=None)
     if done.why:
         segment.loaded = False
-        raise DiskFault(
+        raise Damaged(
             f"{segment.path} is damaged at byte {done.position}: {done.why}; "
             "restore it from another copy or delete the records up to its end"
         )
@@ -288,10 +289,12 @@ def _epochs_from_batches(log: "Log", end: int) -> None:
     for segment in log.segments:
         if segment.base_offset >= end:
             return
-        for _, header in walk.headers(segment.file(), 0, segment.size):
-            log.epochs.assign_at(header.leader_epoch, header.base_offset)
-            if header.next_offset >= end:
-                return  # what follows has not been checked yet
+        # Damage below the recovery point is told to who reads there: the log opens without.
+        with suppress(Damaged):
+            for _, header in walk.headers(segment.file(), 0, segment.size):
+                log.epochs.assign_at(header.leader_epoch, header.base_offset)
+                if header.next_offset >= end:
+                    return  # what follows has not been checked yet
         segment.let_go()
 
 
@@ -318,14 +321,15 @@ def _replay(log: "Log", snapshot_at_most: int, end: int) -> int:
         segment = log.segments[number]
         if segment.base_offset >= end:
             break
-        position = 0
-        if segment.base_offset < start:
-            load_rolled(log, segment)
-            position, _ = segment.find(start)
-        for _, header in walk.headers(segment.file(), position, segment.size):
-            if header.base_offset >= end:
-                break
-            if header.producer_id >= 0:
-                ledger.observe(header)
+        with suppress(Damaged):  # as for the epochs
+            position = 0
+            if segment.base_offset < start:
+                load_rolled(log, segment)
+                position, _ = segment.find(start)
+            for _, header in walk.headers(segment.file(), position, segment.size):
+                if header.base_offset >= end:
+                    break
+                if header.producer_id >= 0:
+                    ledger.observe(header)
         segment.let_go()
     return end

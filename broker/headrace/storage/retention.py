@@ -5,9 +5,11 @@ oldest first, and the scan stops at the first that stays.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from headrace.storage import opening
+from headrace.storage.disk import Damaged
 from headrace.storage.names import DELETED
 from headrace.storage.segment import Segment
 
@@ -60,11 +62,13 @@ def _too_old(log: "Log", now_ms: int, high_watermark: int) -> int:
         return 0
 
     def expired(segment: Segment) -> bool:
-        if not segment.loaded:
-            opening.load_rolled(log, segment)
-            segment.let_go()
-        newest = segment.max_timestamp
-        if newest < 0:  # no record has a timestamp: the file's own time stands in
+        newest = -1
+        with suppress(Damaged):
+            if not segment.loaded:
+                opening.load_rolled(log, segment)
+                segment.let_go()
+            newest = segment.max_timestamp
+        if newest < 0:  # no timestamp, or none to be read: the file's own time stands in
             newest = log.disk.stat(segment.path).modified_ms
         return now_ms - newest > retention_ms
 

@@ -1,14 +1,14 @@
 """Walking a segment from batch to batch by the headers alone.
 
 Each function begins at a batch boundary. A header that cannot be one, below a position where
-only whole batches can be, is a fault of the disk: recovery has checked what it left there.
+only whole batches can be, is damage: recovery has checked what it left there.
 """
 
 import struct
 from collections.abc import Iterator
 from typing import Final
 
-from headrace.storage.disk import DiskFault, File
+from headrace.storage.disk import Damaged, File
 from headrace.wire.batch import HEADER, HEADER_BYTES, LENGTH_PREFIX_BYTES, BatchHeader
 
 STEP: Final = struct.Struct(">qi11xi")
@@ -19,8 +19,8 @@ _NEAR_BYTES: Final = 8192
 _FAR_BYTES: Final = 256 * 1024
 
 
-def _bad(file: File, position: int) -> DiskFault:
-    return DiskFault(
+def _bad(file: File, position: int) -> Damaged:
+    return Damaged(
         f"{file.path} holds no batch at byte {position} though its index says so: "
         "run `headrace log dump` on it and check the disk"
     )

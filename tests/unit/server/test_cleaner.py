@@ -134,6 +134,24 @@ async def test_what_cannot_be_compacted_is_left_alone_and_said(rig: Rig) -> None
     assert rig.cleaner.uncleanable == {}, "a deleted one is forgotten"
 
 
+async def test_damage_met_while_planning_leaves_that_log_alone(rig: Rig) -> None:
+    bad = rig.hold("bad", replace(SETTINGS, min_compaction_lag_ms=1))
+    bad.write(60, 2)
+    bad.log.close()
+    disk, path = rig.data_dir.disk, bad.log.path
+    for name in disk.list(path):
+        if name.endswith("index"):
+            disk.remove(f"{path}/{name}")
+    file = Path(path) / "00000000000000000000.log"
+    data = bytearray(file.read_bytes())
+    data[8:12] = bytes(4)
+    file.write_bytes(data)
+    bad.log = Log.open(disk, path, bad.log.settings, bad.producers, clean=True, now_ms=0)
+    assert not await rig.cleaner.clean_dirtiest()
+    assert bad.failure is None
+    assert "damaged" in rig.cleaner.uncleanable["bad-0"]
+
+
 async def test_a_child_that_dies_is_tried_again_later(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

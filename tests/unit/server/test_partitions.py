@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from headrace.base.errors import Code
+from headrace.server import fetching
+from headrace.wire.batch import read_batch_header
+from headrace.wire.fetch import FetchPartition
 from headrace.wire.records import NewRecord, build_batch
 
 from tests.unit.server.admin_rig import Rig, running
@@ -11,7 +15,7 @@ def _append(rig: Rig, topic: str, count: int) -> None:
     partition = rig.broker.partitions.get(topic, 0)
     assert partition is not None
     for number in range(count):
-        partition.append_as_leader(build_batch([NewRecord(b"k", b"%d" % number, 1)]), 1)
+        partition.append_as_leader(build_batch([NewRecord(b"k", b"v", 1 + number)]), 1)
 
 
 def _bounds(rig: Rig, topic: str) -> tuple[int, int]:
@@ -34,3 +38,37 @@ async def test_a_topic_deleted_and_made_anew_keeps_its_records(tmp_path: Path) -
         _append(rig, "t", 10)
     async with running(tmp_path / "data") as rig:
         assert _bounds(rig, "t") == (0, 10)
+
+
+def _fetch(rig: Rig, topic: str, offset: int) -> Code:
+    terms = fetching.Terms(
+        max_wait_ms=0, min_bytes=1, max_bytes=1000, committed_only=False, is_consumer=True
+    )
+    item = FetchPartition(0, -1, offset, -1, -1, 1000)
+    return fetching.look(rig.broker, [((topic, 0), item)], terms)[0][0].code
+
+
+async def test_damage_in_an_old_segment_is_that_partitions_alone(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as rig:
+        for topic in ("bad", "good"):
+            await rig.create(topic)
+            _append(rig, topic, 50)
+            partition = rig.broker.partitions.get(topic, 0)
+            assert partition is not None
+            partition.log.roll(1)
+            _append(rig, topic, 1)
+    path = tmp_path / "data" / "bad-0" / "00000000000000000000.log"
+    data = bytearray(path.read_bytes())
+    second = read_batch_header(data, 0).size_bytes
+    data[second + 8 : second + 12] = bytes(4)
+    path.write_bytes(data)
+    async with running(tmp_path / "data") as rig:
+        assert _fetch(rig, "bad", 40) == Code.CORRUPT_MESSAGE
+        asked = {"partition_index": 0, "current_leader_epoch": -1, "timestamp": 30}
+        topics = [{"name": "bad", "partitions": [asked]}]
+        answer = await rig(2, 7, replica_id=-1, isolation_level=0, topics=topics)
+        assert answer["topics"][0]["partitions"][0]["error_code"] == Code.CORRUPT_MESSAGE
+        assert _fetch(rig, "bad", 50) == _fetch(rig, "good", 40) == Code.NONE
+        await rig.broker.housekeeping._retention()
+        assert _bounds(rig, "bad")[0] >= 50, "its records are old enough to go"
+        assert not rig.broker.failed.done()

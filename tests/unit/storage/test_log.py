@@ -8,7 +8,7 @@ import pytest
 from headrace.base.invariant import Bug
 from headrace.base.units import INT32_MAX
 from headrace.config.topic import LogSettings
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import Damaged, DiskFault, DiskFull
 from headrace.storage.log import Log
 from headrace.storage.os_disk import OsDisk
 from headrace.wire.batch import read_batch_header, stamp
@@ -311,6 +311,37 @@ def test_a_flush_of_a_deleted_log_leaves_the_new_one_of_its_name_alone(path: str
     new.close()
     again = open_log(disk, path, clean=True)
     assert again.epochs.latest == 0
+
+
+def damage(log: Log) -> None:
+    """The second batch of the first, rolled segment gets a length that cannot be."""
+    with open(log.segments[0].path, "r+b") as file:
+        first = read_batch_header(file.read(61), 0)
+        file.seek(first.size_bytes + 8)
+        file.write(bytes(4))
+
+
+def test_damage_is_told_to_who_reads_there_and_retention_goes_on(path: str) -> None:
+    log = open_log(OsDisk(), path, segment_bytes=1000, retention_ms=1000)
+    while len(log.segments) < 3:
+        append(log)
+    log.close()
+    damage(log)
+    for name in os.listdir(path):
+        if "index" in name or name.endswith(".snapshot"):
+            os.remove(f"{path}/{name}")  # so that opening has to read it as well
+    os.remove(f"{path}/leader-epoch-checkpoint")
+    again = open_log(OsDisk(), path, clean=True, segment_bytes=1000, retention_ms=1000)
+    assert again.log_end_offset == log.log_end_offset
+    last = again.segments[-1].base_offset
+    with pytest.raises(Damaged, match=r"\.log .*damaged|holds no batch"):
+        again.locate(1, 1000, max_offset=again.log_end_offset)
+    with pytest.raises(Damaged):
+        again.offset_for_timestamp(NOW_MS)
+    assert again.locate(last, 1000, max_offset=again.log_end_offset).count
+    os.utime(again.segments[0].path, (NOW_MS / 1000, NOW_MS / 1000))
+    assert again.retire_segments(NOW_MS + 5000)
+    assert again.log_start_offset >= last
 
 
 def test_a_slice_outlives_its_segment(path: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.base.errors import Code
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.partition import Partition
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import Damaged, DiskFault
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -57,6 +57,8 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
             return _item(index, refused)
         try:
             return _item(index, Code.NONE, _look_up(partition, stamp, committed))
+        except Damaged:
+            return _item(index, Code.CORRUPT_MESSAGE)
         except DiskFault as fault:
             return _item(index, partition.fail(str(fault)).code)
 
