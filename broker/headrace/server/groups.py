@@ -16,9 +16,8 @@ from headrace.core.coordinator import Answer, Now, Outcome
 from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
 from headrace.server.coordinator import Answered, Coordinator, Operation, Refuse
+from headrace.server.lag_seconds import LagSeconds
 from headrace.server.metric_lines import Family, line
-from headrace.storage.disk import DiskFault
-from headrace.wire.batch import HEADER_BYTES, read_batch_header
 from headrace.wire.offsets_topic import fits
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ class Groups(Coordinator[GroupShard]):
         self._broker = broker
         self._settings = broker.settings
         self._image = broker.metadata.image
+        self._lag_seconds = LagSeconds(broker.partitions, broker.clock)
         super().__init__(
             topic=OFFSETS_TOPIC,
             partitions=broker.partitions,
@@ -163,30 +163,9 @@ class Groups(Coordinator[GroupShard]):
                 yield line(name, both[position], consumergroup=group_id, topic=topic)
         name = "kafka_consumergroup_group_lag_seconds"
         yield Family(name, "gauge", "Age of the batch that holds the next record to read.").head()
-        for group_id, topic, index, offset in committed:
-            seconds = self._lag_seconds(topic, index, offset)
-            if seconds is not None:
-                yield line(name, seconds, group=group_id, topic=topic, partition=index)
+        for (group_id, topic, index, _), seconds in self._lag_seconds.of(committed):
+            yield line(name, seconds, group=group_id, topic=topic, partition=index)
 
     def _lag(self, topic: str, index: int, offset: int) -> int | None:
         partition = self._broker.partitions.get(topic, index)
         return None if partition is None else max(partition.high_watermark - offset, 0)
-
-    def _lag_seconds(self, topic: str, index: int, offset: int) -> float | None:
-        """From one batch header; a reader that is up to date has no lag."""
-        partition = self._broker.partitions.get(topic, index)
-        if partition is None:
-            return None
-        end_offset = partition.high_watermark
-        first = max(offset, partition.log.log_start_offset)
-        if first >= end_offset:
-            return 0.0
-        try:
-            part = partition.log.locate(first, 1, max_offset=end_offset)
-            header = part.file.pread(HEADER_BYTES, part.position)
-        except DiskFault:
-            return None
-        if len(header) < HEADER_BYTES:
-            return None
-        written_ms = read_batch_header(memoryview(header), 0).max_timestamp
-        return max(self._broker.clock.wall_ms() - written_ms, 0) / 1000
