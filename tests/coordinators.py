@@ -10,10 +10,10 @@ from headrace.base.image import BrokerState, ClusterImage, Endpoint, PartitionSt
 from headrace.base.persistent_map import PersistentMap
 from headrace.config.broker import BrokerSettings
 from headrace.config.topic import LogSettings
-from headrace.core.controller import NewTopic
+from headrace.core.controller import OFFSETS_TOPIC, NewTopic
 from headrace.server.apis import HANDLERS
 from headrace.server.dispatch import RequestContext
-from headrace.server.groups import OFFSETS_TOPIC, Groups
+from headrace.server.groups import Groups
 from headrace.storage.disk import DiskFull
 from headrace.wire import messages
 from headrace.wire.batch import read_batch_header, stamp
@@ -133,6 +133,16 @@ class StillClock:
         return self.ms
 
 
+class MemoryRoom:
+    """As server.flusher.Flusher, of which coordinators ask whether there is room."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def no_room(self) -> None:
+        self.full = True
+
+
 class MemoryBroker:
     """One broker that coordinates groups; topics appear by `create`."""
 
@@ -152,6 +162,7 @@ class MemoryBroker:
         self.partitions = MemoryPartitions()
         self.clock = StillClock()
         self.controller = self
+        self.flusher = MemoryRoom()
         self.groups = Groups(self)  # type: ignore[arg-type]
 
     def create(self, name: str, partitions: int = 1) -> UUID:

@@ -55,6 +55,16 @@ class PartitionSource(Protocol):
         ...
 
 
+class Room(Protocol):
+    """What a coordinator needs of server.flusher: whether the disk has room."""
+
+    full: bool
+
+    def no_room(self) -> None:
+        """A write found none: everybody's are refused until there is some."""
+        ...
+
+
 class _Hosted(Generic[S]):
     """A shard beside its partition, under one leader epoch."""
 
@@ -93,12 +103,14 @@ class Coordinator(Generic[S]):
         partitions: PartitionSource,
         make_shard: Callable[[], S],
         clock: Clock,
+        room: Room,
         commit_timeout_ms: int,
     ) -> None:
         self.topic = topic
         self._partitions = partitions
         self._make_shard = make_shard
         self._clock = clock
+        self._room = room
         self._commit_timeout_s = commit_timeout_ms / 1000
         self._loop = asyncio.get_running_loop()
         self._hosted: dict[int, _Hosted[S]] = {}
@@ -317,6 +329,9 @@ class Coordinator(Generic[S]):
         refused = partition.replica.refuses(_ALL_IN_SYNC)
         if partition.failure is not None or refused is not None:
             return _coordinator_code(refused or Code.KAFKA_STORAGE_ERROR)
+        if self._room.full:
+            # What little is left is the reserve, which deleting topics and records needs.
+            return _coordinator_code(Code.KAFKA_STORAGE_ERROR)
         wall_ms = self._clock.wall_ms()
         bytes_max = partition.log.settings.max_message_bytes
         try:
@@ -341,6 +356,7 @@ class Coordinator(Generic[S]):
             try:
                 partition.append_as_leader(batch, wall_ms)
             except DiskFull:
+                self._room.no_room()
                 return _coordinator_code(Code.KAFKA_STORAGE_ERROR)
             except DiskFault as fault:
                 partition.fail(str(fault))

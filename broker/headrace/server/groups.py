@@ -5,13 +5,13 @@ offsets committed for them along.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import ClusterImage
-from headrace.core.controller import NewTopic
+from headrace.core.controller import OFFSETS_TOPIC, offsets_topic
 from headrace.core.coordinator import Answer, Now, Outcome
 from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 log = structlog.get_logger("headrace.groups")
-
-OFFSETS_TOPIC: Final = "__consumer_offsets"
 
 
 class Groups(Coordinator[GroupShard]):
@@ -41,6 +39,7 @@ class Groups(Coordinator[GroupShard]):
             partitions=broker.partitions,
             make_shard=lambda: GroupShard(self._settings),
             clock=broker.clock,
+            room=broker.flusher,
             commit_timeout_ms=self._settings.offsets_commit_timeout_ms,
         )
 
@@ -83,19 +82,7 @@ class Groups(Coordinator[GroupShard]):
             return Refusal(
                 Code.INVALID_TOPIC_EXCEPTION, f"{name} is internal and nothing here uses it yet."
             )
-        settings = self._broker.settings
-        made = await self._broker.controller.create_topic(
-            NewTopic(
-                name=name,
-                partition_count=settings.offsets_topic_num_partitions,
-                replication_factor=settings.offsets_topic_replication_factor,
-                settings=(
-                    ("cleanup.policy", "compact"),
-                    ("compression.type", "producer"),
-                    ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
-                ),
-            )
-        )
+        made = await self._broker.controller.create_topic(offsets_topic(self._broker.settings))
         if isinstance(made, Refusal) and made.code is not Code.TOPIC_ALREADY_EXISTS:
             log.error("the offsets topic could not be created", why=made.message)
             return made
