@@ -78,20 +78,6 @@ class Controller:
             refusal = await self._write_topic(topic)
             return refusal or self._metadata.image.topics.get(request.name) or topic
 
-    async def auto_create(self, name: str) -> Refusal | None:
-        """Create a topic that was asked for, as the broker's settings say; there already is fine.
-
-        The topic of committed offsets has settings of its own.
-        """
-        settings = self._metadata.settings
-        request = decide.NewTopic(name=name)
-        if name == decide.OFFSETS_TOPIC:
-            request = decide.offsets_topic(settings)
-        made = await self.create_topic(request)
-        if isinstance(made, Refusal) and made.code is not Code.TOPIC_ALREADY_EXISTS:
-            return made
-        return None
-
     async def _write_topic(self, topic: TopicState) -> Refusal | None:
         key = self._keys.topic(topic.name)
         head = Put(key, encode_topic(_value(topic)))

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import Endpoint, PartitionState, TopicState
-from headrace.core.controller import MorePartitions, NewTopic
+from headrace.core.controller import MorePartitions, NewTopic, offsets_topic
 from headrace.meta.keys import TopicValue, encode_partition, encode_topic
 from headrace.meta.store import Delete, Put
 from headrace.server.controller import Controller
@@ -98,8 +98,6 @@ async def test_a_name_taken_by_another_meanwhile_leaves_no_orphans(
 
 
 async def test_two_requests_for_one_name_make_one_topic(controller: Controller) -> None:
-    made = await asyncio.gather(*(controller.auto_create("t") for _ in range(5)))
-    assert made == [None] * 5
     outcomes = await asyncio.gather(
         *(controller.create_topic(NewTopic(name="u")) for _ in range(3))
     )
@@ -109,7 +107,7 @@ async def test_two_requests_for_one_name_make_one_topic(controller: Controller) 
 async def test_the_offsets_topic_has_its_own_settings(
     metadata: Metadata, controller: Controller
 ) -> None:
-    assert await controller.auto_create("__consumer_offsets") is None
+    await controller.create_topic(offsets_topic(metadata.settings))
     topic = metadata.image.topics["__consumer_offsets"]
     assert len(topic.partitions) == metadata.settings.offsets_topic_num_partitions
     assert topic.settings["cleanup.policy"] == "compact"
