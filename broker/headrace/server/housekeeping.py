@@ -89,11 +89,20 @@ class Housekeeping:
         self._loop.call_later(delay_s, self._remove, partition, retired)
 
     def _remove(self, partition: Partition, retired: list[str]) -> None:
-        try:
+        """In a thread: a file system takes its time to free a gigabyte."""
+
+        def remove() -> None:
             for path in retired:
                 partition.log.disk.remove(path)
-        except DiskFault as fault:
-            partition.fail(str(fault))
+
+        def finished(done: asyncio.Future[None]) -> None:
+            fault = done.exception()
+            if isinstance(fault, DiskFault):
+                partition.fail(str(fault))
+            elif fault is not None:
+                raise fault
+
+        self._loop.run_in_executor(None, remove).add_done_callback(finished)
 
     def checkpoint_soon(self) -> None:
         """A recovery point moved far: write it down before a crash can ask for it."""

@@ -91,7 +91,7 @@ class Partition:
         self._settings = log.settings
         self._policy = RecordPolicy.of(log.settings)
         self._commit_waiters: deque[tuple[int, Callable[[], None]]] = deque()
-        self._data_waiters: list[Callable[[], None]] = []
+        self._data_waiters: dict[Callable[[], None], None] = {}
         if log.durable_offset < end:
             if self.durable:
                 flusher.soon(self)
@@ -276,12 +276,11 @@ class Partition:
 
     def when_readable(self, wake: Callable[[], None]) -> None:
         """Call `wake` at each advance of what readers may see, until `no_longer` is called."""
-        self._data_waiters.append(wake)
+        self._data_waiters[wake] = None
 
     def no_longer(self, wake: Callable[[], None]) -> None:
         """Forget a waiter; absent is fine."""
-        if wake in self._data_waiters:
-            self._data_waiters.remove(wake)
+        self._data_waiters.pop(wake, None)
 
     def _committed_more(self) -> None:
         waiting, high_watermark = self._commit_waiters, self.replica.high_watermark

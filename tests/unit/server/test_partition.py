@@ -1,14 +1,17 @@
 """A partition over a log that a killed process left."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 from headrace.base.image import PartitionState
 from headrace.core.producers import Producers
 from headrace.server.flusher import Flusher
+from headrace.server.housekeeping import Housekeeping
 from headrace.server.partition import Partition
 from headrace.server.traffic import TopicTraffic
 from headrace.storage.disk import DiskFault
@@ -109,6 +112,44 @@ async def test_a_disk_that_fails_as_a_flush_begins_fails_the_partition(
         committed = good.committed(0)
         assert committed is not None
         await committed
+
+
+async def test_a_waiter_that_left_is_not_called(tmp_path: Path, flusher: Flusher) -> None:
+    partition = held(open_log(OsDisk(), str(tmp_path / "t-0")), flusher)
+    called: list[str] = []
+    first, second = (lambda: called.append("first")), (lambda: called.append("second"))
+    partition.when_readable(first)
+    partition.when_readable(second)
+    partition.no_longer(first)
+    partition.no_longer(first)
+    partition.append_as_leader(build_batch([NewRecord(b"k", b"v", 1)]), 1)
+    assert called == ["second"]
+
+
+async def test_retired_files_are_removed_off_the_loop(
+    tmp_path: Path, flusher: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = OsDisk()
+    log = open_log(disk, str(tmp_path / "t-0"), file_delete_delay_ms=0)
+    partition = held(log, flusher)
+    threads: list[int] = []
+    removed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def remove(path: str) -> None:
+        threads.append(threading.get_ident())
+        loop.call_soon_threadsafe(removed.set)
+        raise DiskFault(f"cannot remove {path}")
+
+    monkeypatch.setattr(log, "disk", SimpleNamespace(remove=remove))
+    housekeeping = Housekeeping(None, flusher, None, None)  # type: ignore[arg-type]
+    housekeeping.remove_later(partition, ["x.deleted"])
+    async with asyncio.timeout(10):
+        await removed.wait()
+        while partition.failure is None:  # noqa: ASYNC110 - the future's callback comes next
+            await asyncio.sleep(0)
+    assert threads != [threading.get_ident()]
+    assert "cannot remove x.deleted" in partition.failure
 
 
 async def test_without_durability_the_tail_counts_at_once(tmp_path: Path, flusher: Flusher) -> None:
