@@ -21,6 +21,7 @@ from headrace.core.placement import place
 DEFAULT: Final = -1
 """Stands for the broker's default in counts of a request."""
 NAME_CHARACTERS_MAX: Final = 249
+_FOLDER_CHARACTERS_MAX: Final = 255
 _NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _RAFT_TOPIC: Final = "__cluster_metadata"
 OFFSETS_TOPIC: Final = "__consumer_offsets"
@@ -112,6 +113,9 @@ def create_topic(
         partitions = _placed(image, request, settings, first_broker)
     if isinstance(partitions, Refusal):
         return partitions
+    refusal = _folder_name_too_long(request.name, len(partitions))
+    if refusal is not None:
+        return refusal
     return TopicState(
         name=request.name, topic_id=topic_id, partitions=partitions, settings=overrides
     )
@@ -149,6 +153,9 @@ def create_partitions(
             f"The topic {topic.name} currently has {have} partition(s); "
             f"{request.partition_count} would not be an increase.",
         )
+    refusal = _folder_name_too_long(topic.name, request.partition_count)
+    if refusal is not None:
+        return refusal
     additional = request.partition_count - have
     factor = len(topic.partitions[0].replicas)
     if request.assignments is None:
@@ -342,6 +349,17 @@ def _placed(
         first=first_broker,
     )
     return placed if isinstance(placed, Refusal) else _states(placed)
+
+
+def _folder_name_too_long(name: str, partition_count: int) -> Refusal | None:
+    """A partition's folder is named topic-index, which a file system holds only so long."""
+    if len(f"{name}-{partition_count - 1}") <= _FOLDER_CHARACTERS_MAX:
+        return None
+    return Refusal(
+        Code.INVALID_PARTITIONS,
+        f"The topic's name is too long for {partition_count} partitions: with the last one's "
+        f"number it has more than the {_FOLDER_CHARACTERS_MAX} characters of a folder's name.",
+    )
 
 
 def too_many(settings: BrokerSettings) -> Refusal:

@@ -91,6 +91,26 @@ def test_added_partitions_have_the_topics_replication_factor() -> None:
     assert code(refused) is Code.INVALID_REPLICA_ASSIGNMENT
 
 
+def test_a_folder_name_that_no_file_system_holds_is_refused() -> None:
+    def added(characters: int, count: int) -> Code | None:
+        topic = TopicState(name="n" * characters, topic_id=UUID(int=9), partitions=(LED_BY_2,))
+        before = replace(image(1, 2, 3), topics=PersistentMap().set(topic.name, topic))
+        more = MorePartitions(name=topic.name, partition_count=count)
+        return code(controller.create_partitions(before, more))
+
+    assert added(249, 100_001) is Code.INVALID_PARTITIONS
+    assert added(253, 11) is Code.INVALID_PARTITIONS
+    assert added(253, 10) is None
+    made = controller.create_topic(
+        image(1),
+        NewTopic(name="n" * 253, partition_count=11, replication_factor=1),
+        BrokerSettings(),
+        topic_id=UUID(int=1),
+        first_broker=0,
+    )
+    assert code(made) is Code.INVALID_PARTITIONS
+
+
 def test_a_preferred_election_moves_back_and_raises_both_epochs() -> None:
     elected = controller.elect_leader(image(1, 2, 3, partition=LED_BY_2), "t", 0, PREFERRED)
     assert elected == replace(LED_BY_2, leader=1, leader_epoch=5, partition_epoch=8)
