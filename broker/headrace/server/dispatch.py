@@ -116,7 +116,13 @@ class Dispatcher:
             return None
 
     def _fault(self, connection: Connection, header: RequestHeader, bug: BaseException) -> None:
-        """A bug in one request costs its peer the connection, and us a loud line."""
+        """A bug in one request costs its peer the connection, and us a loud line.
+
+        A handler may also find that the peer broke the protocol: that is no bug of ours.
+        """
+        if isinstance(bug, ProtocolError):
+            connection.close(str(bug))
+            return
         self._requests.count_error(header.api_key, int(Code.UNKNOWN_SERVER_ERROR))
         log.error(
             "a request failed on a bug of ours; its connection is closed",

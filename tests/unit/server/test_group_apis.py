@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 from headrace.base.errors import Code
+from headrace.server.apis import named_once
+from headrace.wire.framing import ProtocolError
 from headrace.wire.versions import (
     DELETE_GROUPS,
     DESCRIBE_GROUPS,
@@ -343,3 +345,57 @@ async def test_offset_delete(broker: MemoryBroker) -> None:
     assert [(t, p) for _, t, p, _ in shard.offsets] == [("t", 0)]
     answer = await broker.call(OFFSET_DELETE, 0, group_id="none", topics=asked)
     assert answer.error_code == Code.GROUP_ID_NOT_FOUND
+
+
+async def test_what_is_named_again_and_again_is_answered_once(broker: MemoryBroker) -> None:
+    await stable(broker)
+    await broker.call(OFFSET_COMMIT, 9, **{**commit_fields(broker), "group_id": "h"})
+    described = await broker.call(
+        DESCRIBE_GROUPS, 6, groups=["g", "x"] * 500, include_authorized_operations=False
+    )
+    assert [group.group_id for group in described.groups] == ["g", "x"]
+    found = await broker.call(FIND_COORDINATOR, 6, key_type=0, coordinator_keys=["g"] * 500)
+    assert len(found.coordinators) == 1
+    topic_id = broker.metadata.image.topics["t"].topic_id
+    topic = {"name": "t", "topic_id": topic_id, "partition_indexes": [0] * 500}
+    other = {**topic, "partition_indexes": [1]}
+    group = {"group_id": "h", "member_id": None, "member_epoch": -1, "topics": [topic, other] * 9}
+    for version in (8, 10):
+        fetched = await broker.call(
+            OFFSET_FETCH, version, groups=[group] * 500, require_stable=False
+        )
+        ((answer,),) = [group.topics for group in fetched.groups]
+        offsets = [(p.partition_index, p.committed_offset) for p in answer.partitions]
+        assert offsets == [(0, 42), (1, -1)]
+
+
+FOUR = ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("key", "version", "fields"),
+    [
+        (DESCRIBE_GROUPS, 6, {"groups": FOUR, "include_authorized_operations": False}),
+        (DELETE_GROUPS, 2, {"groups_names": FOUR}),
+        (FIND_COORDINATOR, 6, {"coordinator_keys": FOUR, "key_type": 0}),
+        (
+            OFFSET_FETCH,
+            7,
+            {
+                "group_id": "g",
+                "topics": [{"name": "t", "partition_indexes": [0, 1, 2, 3]}],
+                "require_stable": False,
+            },
+        ),
+    ],
+)
+async def test_more_names_than_anybody_needs_break_the_protocol(
+    broker: MemoryBroker,
+    key: int,
+    version: int,
+    fields: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(named_once, "ITEMS_MAX", 3)
+    with pytest.raises(ProtocolError):
+        await broker.call(key, version, **fields)

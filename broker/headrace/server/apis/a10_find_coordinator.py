@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.base.errors import Code
 from headrace.base.image import Endpoint
 from headrace.core.coordinator import partition_of
+from headrace.server.apis.named_once import named_once
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.wire.offsets_topic import fits
 
@@ -36,7 +37,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         return {
             "coordinators": [
                 {"key": key, **_fields(await _find(broker, key_type, key, context))}
-                for key in request.coordinator_keys
+                async for key in named_once(request.coordinator_keys)
             ]
         }
     found = await _find(broker, key_type, request.key, context)

@@ -1,11 +1,14 @@
 """DescribeGroups v0-v6. Behaviour: state, protocol and members; metadata of members only while
 the group is stable. A group that does not exist is Dead, from v6 with GROUP_ID_NOT_FOUND.
+
+Skipped: DescribeGroups describes a group that is named twice once; Kafka twice.
 """
 
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.base.errors import Code
 from headrace.core.authorized import GROUP_OPERATIONS, NOT_ASKED
+from headrace.server.apis.named_once import named_once
 from headrace.server.coordinator import awaited
 from headrace.server.dispatch import Fields, RequestContext
 
@@ -22,7 +25,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     return {
         "groups": [
             await _describe(broker, group_id, context.api_version, operations)
-            for group_id in request.groups
+            async for group_id in named_once(request.groups)
         ]
     }
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.base.errors import Code
 from headrace.core.coordinator import Now, Outcome
 from headrace.core.groups.shard import GroupShard
+from headrace.server.apis.named_once import named_once
 from headrace.server.dispatch import Fields, RequestContext
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     return {
         "results": [
             {"group_id": group_id, "error_code": await _delete(broker, group_id)}
-            for group_id in dict.fromkeys(request.groups_names)
+            async for group_id in named_once(request.groups_names)
         ]
     }
 
