@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from headrace.core.groups.shard import GroupShard
 from headrace.server import crash
 from headrace.server.coordinator import split_batches
 from headrace.wire.batch import TRANSACTIONAL
-from headrace.wire.offsets_topic import GroupKey, GroupValue
+from headrace.wire.offsets_topic import GroupKey, GroupMember, GroupValue, encode_group, encode_key
 from headrace.wire.records import NewRecord, build_batch, walk
 from headrace.wire.versions import DESCRIBE_GROUPS, HEARTBEAT, OFFSET_COMMIT, OFFSET_FETCH
 
@@ -369,4 +370,27 @@ async def test_a_bug_while_loading_ends_the_process_and_a_broken_log_line_hides_
     await turns(50)
     assert await fetch(other) == 42
     assert [type(bug) for bug in ended] == [KeyError]
+    await other.groups.close()
+
+
+async def test_a_group_record_that_names_a_member_twice_is_passed_over(
+    broker: MemoryBroker,
+) -> None:
+    await commit(broker)
+    one = GroupMember(
+        member_id="m",
+        group_instance_id="s",
+        client_id="c",
+        client_host="/h",
+        session_timeout_ms=6000,
+        subscription=b"",
+        assignment=b"",
+    )
+    for members in ((one, one), (one, replace(one, member_id="n"))):
+        key, value = encode_key(GroupKey(group_id="g")), encode_group(GroupValue(members=members))
+        partition_of(broker).append_as_leader(build_batch([NewRecord(key, value, 0)]), 0)
+    other = broker.restarted()
+    await turns(50)
+    assert await fetch(other) == 42
+    assert other.groups.records_unreadable == 2
     await other.groups.close()

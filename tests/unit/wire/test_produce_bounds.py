@@ -3,7 +3,6 @@
 import struct
 
 import pytest
-
 from headrace.wire.framing import ProtocolError
 from headrace.wire.produce import PARTITIONS_MAX, read_produce
 from headrace.wire.varint import uvarint

@@ -51,6 +51,15 @@ def offset_tombstone(group_id: str, topic: str, partition: int) -> Record:
     return OffsetKey(group_id=group_id, topic=topic, partition=partition), None
 
 
+def is_restorable(value: GroupValue) -> bool:
+    """Whether every member, and every static one's instance id, is there once."""
+    members = value.members
+    instances = [m.group_instance_id for m in members if m.group_instance_id is not None]
+    return len({m.member_id for m in members}) == len(members) and len(set(instances)) == len(
+        instances
+    )
+
+
 def restore(group: ClassicGroup) -> None:
     """Make the members of a loaded group those of its last record: stable, or empty."""
     value = group.written

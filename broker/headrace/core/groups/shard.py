@@ -69,9 +69,12 @@ class GroupShard:
                 return name, None
             if isinstance(name, OffsetKey):
                 return name, offsets_topic.decode_offset(value)
-            return name, offsets_topic.decode_group(value)
+            group = offsets_topic.decode_group(value)
         except offsets_topic.UnreadableRecord as fault:
             raise RecordFault(str(fault)) from None
+        if not records.is_restorable(group):
+            raise RecordFault(f"group {name.group_id[:99]!r} names a member twice")
+        return name, group
 
     def encode(self, record: Record) -> tuple[bytes, bytes | None]:
         """See core.coordinator.Shard."""
