@@ -77,12 +77,11 @@ class Listener:
         settings = self._settings
         self.connections.add(connection)
         self._per_host[host] += 1
-        if len(self.connections) > min(settings.max_connections, self._descriptors):
-            log.warning(
-                "connection refused: max.connections, or the open files the system allows, "
-                "is reached",
-                peer=host,
-            )
+        if len(self.connections) > settings.max_connections:
+            log.warning("connection refused: max.connections is reached", peer=host)
+            return False
+        if len(self.connections) > self._descriptors:
+            log.warning("connection refused: raise the limit of open files", peer=host)
             return False
         if self._per_host[host] > settings.max_connections_per_ip:
             log.warning("connection refused: max.connections.per.ip is reached", peer=host)

@@ -75,7 +75,8 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
     if failed:
         print(f"headrace stops: {broker.failed.result()}", file=sys.stderr)
         return EXIT_FAILED
-    print("headrace has stopped; everything is on disk", flush=True)
+    if sys.stdout.isatty():
+        print("headrace has stopped; everything is on disk", flush=True)
     return 0
 
 
