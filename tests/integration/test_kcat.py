@@ -40,7 +40,8 @@ def test_writes_with_every_codec(broker: Headrace, topic: str, codec: str) -> No
     text = b"".join(b"%b|%b\n" % line for line in lines)
     kcat(broker, "-P", "-t", topic, "-p", "0", "-K|", "-z", codec, text=text)
     assert read_to_end(broker, topic) == lines
-    assert codecs_on_disk(broker, topic) == {codec}
+    # librdkafka leaves a batch as it is where compressing would not make it smaller.
+    assert codec in codecs_on_disk(broker, topic) <= {codec, "none"}
 
 
 @pytest.mark.parametrize("codec", CODEC_NAMES)

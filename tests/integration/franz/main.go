@@ -273,15 +273,22 @@ func balance(ctx context.Context) (any, error) {
 	if err := waitFor(ctx, "two take over", func() bool { return seen.shared(partitions, 1, 2) }); err != nil {
 		return nil, err
 	}
-	for _, member := range members[1:] {
-		if err := member.CommitMarkedOffsets(ctx); err != nil {
-			return nil, err
+	// Whoever took a partition over reads again what was not committed when it changed hands.
+	var lag kadm.DescribedGroupLags
+	committed := func() bool {
+		for _, member := range members[1:] {
+			if err := member.CommitMarkedOffsets(ctx); err != nil {
+				return false
+			}
 		}
-		member.Close()
+		lag, err = admin.Lag(ctx, *group)
+		return err == nil && lag[*group].Lag.Total() == 0
 	}
-	lag, err := admin.Lag(ctx, *group)
-	if err != nil {
+	if err := waitFor(ctx, "everything is committed", committed); err != nil {
 		return nil, err
+	}
+	for _, member := range members[1:] {
+		member.Close()
 	}
 	seen.Lock()
 	defer seen.Unlock()
