@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from e2e.kafka.headrace import Headrace, executable
 from e2e.kafka.process import free_ports
@@ -163,7 +170,18 @@ def test_a_groups_offsets_survive(make_broker: MakeBroker, how: str) -> None:
     after = offsets(broker, "readers", [TopicPartition("read", p) for p in range(2)])
     assert after == before
     take(100)
-    consumer.commit(asynchronous=False)
+
+    def committed() -> bool:
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            # What was fetched ahead can be read before the client has found its coordinator.
+            if error.args[0].code() != KafkaError._WAIT_COORD:
+                raise
+            return False
+        return True
+
+    until(committed, "the offsets are committed")
     consumer.close()
     assert sorted(v for v in found if v) == sorted(2 * [v for _, v in pairs("none", 50) if v])
     assert offsets(broker, "readers", [TopicPartition("read", p) for p in range(2)]) == [50, 50]
