@@ -42,7 +42,6 @@ class Listener:
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
         self._idle_sweep: asyncio.TimerHandle | None = None
         self.connections: set[Connection] = set()
-        self.accepted = 0
 
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one where 0 was asked). Raises OSError."""
@@ -72,7 +71,6 @@ class Listener:
 
     def opened(self, connection: Connection) -> bool:
         """Count a connection in; False where it is over a bound."""
-        self.accepted += 1
         host = connection.peer_host
         settings = self._settings
         self.connections.add(connection)
