@@ -49,6 +49,8 @@ clean:
 lock: setup
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	    --no-header --allow-unsafe --extra dev --output-file requirements/dev.txt pyproject.toml requirements/build.in
+	    --no-header --allow-unsafe --extra dev --extra operator --output-file requirements/dev.txt pyproject.toml requirements/build.in
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --no-header --output-file requirements/broker.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-header --extra operator --output-file requirements/operator.txt pyproject.toml
