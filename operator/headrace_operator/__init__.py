@@ -1,1 +1,0 @@
-"""The operator: Cluster, Topic and Quota resources become running brokers, topics and limits."""
