@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BROKER = ROOT / "broker" / "headrace"
+OPERATOR = ROOT / "operator" / "headrace_operator"
 FILE_LINES_MAX = 600
 MEDIAN_LINES_MAX = 200
 FUNCTION_LINES_MAX = 70
@@ -19,9 +20,9 @@ PURE = ("base", "config", "wire", "core")
 
 
 def sources() -> list[Path]:
-    found = sorted(BROKER.rglob("*.py"))
-    assert len(found) > 50, "the sources are not where this test looks"
-    return found
+    broker, operator = sorted(BROKER.rglob("*.py")), sorted(OPERATOR.rglob("*.py"))
+    assert len(broker) > 50 and len(operator) > 10, "the sources are not where this test looks"
+    return broker + operator
 
 
 def shown(path: Path) -> str:
