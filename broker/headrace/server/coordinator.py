@@ -1,6 +1,6 @@
 """Runs the shards of a coordinator: one beside each partition of its topic that is led here.
 
-Load (replay the log from its start), write (append an outcome's records as one batch, replay
+Load (server.coordinator_loading), write (append an outcome's records as one batch, replay
 them at once, answer once they are committed), timers (one armed timer a shard), discard on lost
 leadership. Nothing here knows what a shard is about: groups use it today; transactions and
 share state will.
@@ -13,7 +13,6 @@ that nobody sees what a failover could take back.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -24,11 +23,9 @@ from headrace.base.image import ClusterImage, TopicState
 from headrace.base.invariant import Bug
 from headrace.core.coordinator import Answer, Now, Outcome, RecordFault, Shard, partition_of
 from headrace.server import crash
+from headrace.server.coordinator_loading import Skipped, Unloadable, load
 from headrace.server.partition import Partition
 from headrace.storage.disk import DiskFault, DiskFull
-from headrace.storage.log import OffsetOutOfRange
-from headrace.wire import records as wire_records
-from headrace.wire.batch import CONTROL, HEADER_BYTES, TRANSACTIONAL, read_batch_header
 from headrace.wire.records import NewRecord, build_batch
 
 log = structlog.get_logger("headrace.coordinator")
@@ -40,10 +37,7 @@ Refuse = Callable[[Code], Answer]
 Answered = Answer | Coroutine[Any, Any, Answer]
 
 _SLICE_MS: Final = 2
-"""Loading and overdue timers give the loop back after this long (decision 2)."""
-_READ_BYTES: Final = 256 * 1024
-_LOADED_AT_ONCE_BYTES: Final = 64 * 1024
-"""A log no longer than this is read on the loop: a thread would cost more."""
+"""Overdue timers give the loop back after this long (decision 2)."""
 _ALL_IN_SYNC: Final = -1
 
 
@@ -451,43 +445,31 @@ class Coordinator(Generic[S]):
         self._arm(hosted, now)
 
     async def _load_slices(self, hosted: _Hosted[S]) -> None:
-        began_ms = slice_ms = self._clock.monotonic_ms()
-        partition_log, count = hosted.partition.log, 0
-        offset, end_offset = partition_log.log_start_offset, partition_log.log_end_offset
-        skipped = Skipped()
+        began_ms = self._clock.monotonic_ms()
         try:
-            # DeleteRecords may take a part away meanwhile.
-            while (offset := max(offset, partition_log.log_start_offset)) < end_offset:
-                data = await self._read(hosted.partition, offset, end_offset)
-                for batch in split_batches(data):
-                    for _ in replay_batch(hosted.shard, batch, skipped):
-                        count += 1
-                        if not count & 63 and self._clock.monotonic_ms() - slice_ms >= _SLICE_MS:
-                            await asyncio.sleep(0)
-                            slice_ms = self._clock.monotonic_ms()
-                    offset = read_batch_header(batch, 0).next_offset
-        except (DiskFault, OffsetOutOfRange, ValueError) as fault:
+            loaded = await load(hosted.shard, hosted.partition, self._clock)
+        except Unloadable as fault:
             self._unloadable[hosted.index] = hosted.leader_epoch
             hosted.loading = None
             self._drop(hosted)
             log.error(
                 "a coordinator could not load; what it coordinates is not available here",
                 partition=hosted.partition.name,
-                offset=offset,
+                offset=fault.offset,
                 fault=str(fault),
             )
             return
         self._loaded(hosted)
-        if skipped.count:
-            self._say_skipped(hosted.partition, skipped)
+        if loaded.skipped.count:
+            self._say_skipped(hosted.partition, loaded.skipped)
         log.debug(
             "coordinator loaded",
             partition=hosted.partition.name,
-            records=count,
+            records=loaded.records,
             ms=self._clock.monotonic_ms() - began_ms,
         )
 
-    def _say_skipped(self, partition: Partition, skipped: "Skipped") -> None:
+    def _say_skipped(self, partition: Partition, skipped: Skipped) -> None:
         """One line for a log, however much of it is unreadable."""
         self.records_unreadable += skipped.count
         log.error(
@@ -497,19 +479,6 @@ class Coordinator(Generic[S]):
             first_offset=skipped.first_offset,
             first_fault=skipped.first_fault,
         )
-
-    async def _read(self, partition: Partition, offset: int, end_offset: int) -> memoryview:
-        """Whole batches from the one that holds `offset` on."""
-        part = partition.log.locate(offset, _READ_BYTES, max_offset=end_offset)
-        if part.count == 0:
-            raise ValueError(f"the log ends at {offset}, before {end_offset}")
-        if part.count <= _LOADED_AT_ONCE_BYTES:
-            data = part.file.pread(part.count, part.position)
-        else:
-            data = await asyncio.to_thread(part.file.pread, part.count, part.position)
-        if len(data) < part.count:
-            raise ValueError(f"{len(data)} of {part.count} bytes could be read")
-        return memoryview(data)
 
 
 async def awaited(answered: Answered) -> Answer:
@@ -524,55 +493,6 @@ def _fail_stop() -> Iterator[None]:
         yield
     except Bug as bug:
         crash.now(bug)
-
-
-def split_batches(data: memoryview) -> Iterator[memoryview]:
-    """The whole batches that lie one behind the other in `data`."""
-    position = 0
-    while position + HEADER_BYTES <= len(data):
-        size = read_batch_header(data, position).size_bytes
-        yield data[position : position + size]
-        position += size
-
-
-@dataclass(slots=True)
-class Skipped:
-    """Records that were passed over; the rest of a corrupt batch counts as one. Mutable."""
-
-    count: int = 0
-    first_offset: int = -1
-    first_fault: str = ""
-
-    def add(self, offset: int, fault: Exception) -> None:
-        """One more."""
-        if self.count == 0:
-            self.first_offset, self.first_fault = offset, str(fault)
-        self.count += 1
-
-
-def replay_batch(shard: Shard, batch: memoryview, skipped: Skipped) -> Iterator[None]:
-    """Replay one batch record by record. Transactional and control batches are passed over.
-
-    So is what cannot be read, which `skipped` gets: one bad record must not take away all that
-    its partition coordinates, at this start and every later one.
-    """
-    header = read_batch_header(batch, 0)
-    if header.attributes & (TRANSACTIONAL | CONTROL):
-        return
-    offset = header.base_offset
-    try:
-        for found in wire_records.walk(batch):
-            offset = found.offset
-            try:
-                record = None if found.key is None else shard.decode(found.key, found.value)
-            except RecordFault as fault:
-                record = None
-                skipped.add(offset, fault)
-            if record is not None:
-                shard.replay(record)
-            yield
-    except wire_records.CorruptRecords as fault:
-        skipped.add(offset, fault)
 
 
 _CODES: Final = {

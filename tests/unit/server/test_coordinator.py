@@ -12,7 +12,7 @@ from headrace.config.topic import LogSettings
 from headrace.core.coordinator import Now, Outcome
 from headrace.core.groups.shard import GroupShard
 from headrace.server import crash
-from headrace.server.coordinator import split_batches
+from headrace.server.coordinator_loading import split_batches
 from headrace.wire.batch import TRANSACTIONAL
 from headrace.wire.offsets_topic import GroupKey, GroupMember, GroupValue, encode_group, encode_key
 from headrace.wire.records import NewRecord, build_batch, walk
