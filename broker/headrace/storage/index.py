@@ -11,10 +11,11 @@ Time index: greatest timestamp so far (int64), relative last offset of its batch
 
 import struct
 import sys
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
 from operator import lt
-from typing import Final
+from typing import ClassVar, Final
 
 from headrace.storage.disk import Disk, DiskFull, File
 
@@ -28,23 +29,30 @@ _TIME_ENTRY: Final = struct.Struct(">qi")
 _SWAP_BYTES: Final = sys.byteorder == "little"
 
 
-class OffsetIndex:
-    """From offset to position and from position to the batch boundary below it.
+class _Index(ABC):
+    """Entries numbered from 0: the first `written` are in the file, the others wait in memory."""
 
-    Offsets are relative to the segment's base. Entries are numbered from 0; the first
-    `written` are in the file, the others in memory.
-    """
-
-    __slots__ = ("_disk", "_file", "_offsets", "_positions", "held", "path", "written")
+    __slots__ = ("_disk", "_file", "path", "written")
+    entry_bytes: ClassVar[int]
 
     def __init__(self, disk: Disk, path: str) -> None:
         self.path = path
         self.written = 0
-        self.held = False  # entries wait in memory until `spill`, whatever their number
         self._disk = disk
         self._file: File | None = None
-        self._offsets = array("i")
-        self._positions = array("i")
+
+    @property
+    @abstractmethod
+    def entries(self) -> int:
+        """All of them, written or not."""
+
+    @abstractmethod
+    def _packed(self) -> "bytes | array[int]":
+        """What waits, as the file holds it."""
+
+    @abstractmethod
+    def _keep_waiting(self, count: int) -> None:
+        """Forget all that waits but the first `count`."""
 
     def load(self) -> int:
         """Take over the file; the bytes behind its last whole entry, -1 where it is missing."""
@@ -52,14 +60,64 @@ class OffsetIndex:
             size = self.file().size
         except FileNotFoundError:
             return -1
-        self.written = size // OFFSET_ENTRY_BYTES
-        return size % OFFSET_ENTRY_BYTES
+        self.written = size // self.entry_bytes
+        return size % self.entry_bytes
 
     def file(self) -> File:
         """The file, opened if it is not. Raises FileNotFoundError."""
         if self._file is None:
             self._file = self._disk.open(self.path)
         return self._file
+
+    def let_go(self) -> None:
+        """Drop the descriptor; the next look-up opens the file again."""
+        self._file = None
+
+    def spill(self) -> File:
+        """Write what waits and return the file. Raises DiskFull."""
+        if self._file is None:
+            self._file = self._disk.open(self.path, create=True)
+        if self.entries > self.written:
+            self._file.append(self._packed())
+            self.written = self.entries
+            self._keep_waiting(0)
+        return self._file
+
+    def spill_if_room(self) -> None:
+        """Write what waits and let the file go; on a full disk it goes on waiting."""
+        try:
+            self.spill()
+        except DiskFull:
+            pass
+        self.let_go()
+
+    def cut(self, entries: int) -> None:
+        """Keep the first `entries`, and in the file nothing else."""
+        self.written = min(self.written, entries)
+        self._keep_waiting(entries - self.written)
+        try:
+            file = self.file()
+        except FileNotFoundError:
+            return  # never written, or lost: `written` is 0
+        size = self.written * self.entry_bytes
+        if file.size != size:
+            file.truncate(size)
+
+
+class OffsetIndex(_Index):
+    """From offset to position and from position to the batch boundary below it.
+
+    Offsets are relative to the segment's base.
+    """
+
+    __slots__ = ("_offsets", "_positions", "held")
+    entry_bytes = OFFSET_ENTRY_BYTES
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        super().__init__(disk, path)
+        self.held = False  # entries wait in memory until `spill`, whatever their number
+        self._offsets = array("i")
+        self._positions = array("i")
 
     @property
     def entries(self) -> int:
@@ -72,29 +130,17 @@ class OffsetIndex:
         if len(self._offsets) >= SPILL_ENTRIES and not self.held:
             self.spill_if_room()
 
-    def spill_if_room(self) -> None:
-        """Write what waits and let the file go; on a full disk it goes on waiting."""
-        try:
-            self.spill()
-        except DiskFull:
-            pass
-        self.let_go()
+    def _packed(self) -> "array[int]":
+        pairs = array("i", bytes(OFFSET_ENTRY_BYTES * len(self._offsets)))
+        pairs[0::2] = self._offsets
+        pairs[1::2] = self._positions
+        if _SWAP_BYTES:
+            pairs.byteswap()
+        return pairs
 
-    def spill(self) -> File:
-        """Write what waits and return the file. Raises DiskFull."""
-        if self._file is None:
-            self._file = self._disk.open(self.path, create=True)
-        if self._offsets:
-            pairs = array("i", bytes(OFFSET_ENTRY_BYTES * len(self._offsets)))
-            pairs[0::2] = self._offsets
-            pairs[1::2] = self._positions
-            if _SWAP_BYTES:
-                pairs.byteswap()
-            self._file.append(pairs)
-            self.written += len(self._offsets)
-            self._offsets = array("i")
-            self._positions = array("i")
-        return self._file
+    def _keep_waiting(self, count: int) -> None:
+        del self._offsets[count:]
+        del self._positions[count:]
 
     def entry(self, number: int) -> tuple[int, int]:
         """(offset, position) of one entry."""
@@ -152,47 +198,24 @@ class OffsetIndex:
                 return number + found - 1
         return self.floor_position(position)
 
-    def cut(self, entries: int) -> None:
-        """Keep the first `entries`, and in the file nothing else."""
-        self.written = min(self.written, entries)
-        _truncate(self, self.written * OFFSET_ENTRY_BYTES)
-        del self._offsets[entries - self.written :]
-        del self._positions[entries - self.written :]
 
-    def let_go(self) -> None:
-        """Drop the descriptor; the next look-up opens the file again."""
-        self._file = None
-
-
-class TimeIndex:
+class TimeIndex(_Index):
     """From timestamp to the offset from which on to look; timestamps and offsets only grow."""
 
-    __slots__ = ("_disk", "_file", "_waiting", "last_offset", "last_timestamp", "path", "written")
+    __slots__ = ("_waiting", "last_offset", "last_timestamp")
+    entry_bytes = TIME_ENTRY_BYTES
 
     def __init__(self, disk: Disk, path: str) -> None:
-        self.path = path
-        self.written = 0
+        super().__init__(disk, path)
         self.last_timestamp = -1
         self.last_offset = 0
-        self._disk = disk
-        self._file: File | None = None
         self._waiting: list[tuple[int, int]] = []
 
     def load(self) -> int:
-        """Take over the file; the bytes behind its last whole entry, -1 where it is missing."""
-        try:
-            size = self.file().size
-        except FileNotFoundError:
-            return -1
-        self.written = size // TIME_ENTRY_BYTES
+        """As of every index; what the last entry says is known from then on."""
+        torn_bytes = super().load()
         self._read_last()
-        return size % TIME_ENTRY_BYTES
-
-    def file(self) -> File:
-        """The file, opened if it is not. Raises FileNotFoundError."""
-        if self._file is None:
-            self._file = self._disk.open(self.path)
-        return self._file
+        return torn_bytes
 
     @property
     def entries(self) -> int:
@@ -208,23 +231,11 @@ class TimeIndex:
         if len(self._waiting) >= SPILL_ENTRIES:
             self.spill_if_room()
 
-    def spill_if_room(self) -> None:
-        """Write what waits and let the file go; on a full disk it goes on waiting."""
-        try:
-            self.spill()
-        except DiskFull:
-            pass
-        self.let_go()
+    def _packed(self) -> bytes:
+        return b"".join(_TIME_ENTRY.pack(*entry) for entry in self._waiting)
 
-    def spill(self) -> File:
-        """Write what waits and return the file. Raises DiskFull."""
-        if self._file is None:
-            self._file = self._disk.open(self.path, create=True)
-        if self._waiting:
-            self._file.append(b"".join(_TIME_ENTRY.pack(*entry) for entry in self._waiting))
-            self.written += len(self._waiting)
-            self._waiting = []
-        return self._file
+    def _keep_waiting(self, count: int) -> None:
+        del self._waiting[count:]
 
     def entry(self, number: int) -> tuple[int, int]:
         """(timestamp, offset) of one entry."""
@@ -246,7 +257,7 @@ class TimeIndex:
         # An equal timestamp may stand earlier too, but then its batch is this entry's.
         return self.entry(low - 1)[1] if low else 0
 
-    def cut(self, offset: int) -> None:
+    def cut_above(self, offset: int) -> None:
         """Drop entries for batches whose last offset is above `offset` (relative); -1 is all."""
         keep, high = 0, self.entries if offset >= 0 else 0
         while keep < high:
@@ -255,9 +266,7 @@ class TimeIndex:
                 keep = middle + 1
             else:
                 high = middle
-        self.written = min(self.written, keep)
-        _truncate(self, self.written * TIME_ENTRY_BYTES)
-        del self._waiting[keep - self.written :]
+        self.cut(keep)
         self._read_last()
 
     def trust(self, offset: int) -> None:
@@ -271,23 +280,9 @@ class TimeIndex:
             if entry == (0, 0):
                 break
             keep, before = keep + 1, entry
-        self.written = min(self.written, keep)
-        _truncate(self, self.written * TIME_ENTRY_BYTES)
+        self.cut(keep)
         self._read_last()
 
     def _read_last(self) -> None:
         count = self.entries
         self.last_timestamp, self.last_offset = self.entry(count - 1) if count else (-1, 0)
-
-    def let_go(self) -> None:
-        """Drop the descriptor; the next look-up opens the file again."""
-        self._file = None
-
-
-def _truncate(index: OffsetIndex | TimeIndex, size: int) -> None:
-    try:
-        file = index.file()
-    except FileNotFoundError:
-        return  # never written, or lost: `written` is 0
-    if file.size != size:
-        file.truncate(size)

@@ -141,7 +141,7 @@ def _reset(segment: Segment) -> bool:
     segment.index.load()
     segment.index.cut(0)
     segment.time_index.load()
-    segment.time_index.cut(-1)
+    segment.time_index.cut_above(-1)
     segment.max_timestamp = segment.first_timestamp = segment.next_index_at = -1
     segment.loaded = True
     return True

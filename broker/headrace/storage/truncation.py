@@ -29,7 +29,7 @@ def truncate_to(log: "Log", offset: int) -> None:
     position, base = segment.find(offset)
     end = base if 0 <= base < offset else offset
     segment.index.cut(segment.index.floor_position(position - 1) + 1)
-    segment.time_index.cut(end - 1 - segment.base_offset)
+    segment.time_index.cut_above(end - 1 - segment.base_offset)
     segment.take_max_timestamp()
     segment.file().truncate(position)
     settled = opening.settle(segment, log.settings.index_interval_bytes)
