@@ -134,7 +134,7 @@ class StillClock:
 
 
 class MemoryRoom:
-    """As server.flusher.Flusher, of which coordinators ask whether there is room."""
+    """As server.disk_reserve.DiskReserve, which says whether there is room."""
 
     def __init__(self) -> None:
         self.full = False
@@ -162,7 +162,7 @@ class MemoryBroker:
         self.partitions = MemoryPartitions()
         self.clock = StillClock()
         self.controller = self
-        self.flusher = MemoryRoom()
+        self.reserve = MemoryRoom()
         self.groups = Groups(self)  # type: ignore[arg-type]
 
     def create(self, name: str, partitions: int = 1) -> UUID:

@@ -106,6 +106,8 @@ class Broker:
         undo.callback(self.data_dir.close)
         if first.http_port >= 0:
             await self._listen_http(first.http_host, first.http_port)
+        self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms)
+        undo.callback(self.reserve.close)
         store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE))
         undo.push_async_callback(store.close)
         self.metadata = Metadata(
@@ -153,12 +155,10 @@ class Broker:
 
     async def _open_partitions(self) -> None:
         first = self._first
-        self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms, self._room_again)
         self.flusher = Flusher(
             self.loop,
             recovery_bytes_max=first.log_recovery_bytes_max,
             on_disk_fault=self._disk_failed,
-            on_disk_full=self.reserve.disk_full,
             on_checkpoint=lambda: self.housekeeping.checkpoint_soon(),
         )
         self.partitions = Partitions(
@@ -166,6 +166,7 @@ class Broker:
             metadata=self.metadata,
             data_dir=self.data_dir,
             flusher=self.flusher,
+            room=self.reserve,
             traffic=self.traffic,
             clock=self.clock,
         )
@@ -174,7 +175,7 @@ class Broker:
         self.data_dir.mark_running()
         self._started.push_async_callback(self._close_partitions)
         if not self.reserve.keep():
-            self.flusher.no_room()
+            self.reserve.no_room()
 
     async def _listen(self) -> None:
         dispatcher = self._dispatcher = Dispatcher(self)
@@ -264,9 +265,6 @@ class Broker:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _room_again(self) -> None:
-        self.flusher.full = False
-
     def _disk_failed(self, why: str) -> None:
         """The one data folder failed: nothing is left to serve, so the process ends."""
         log.error("the data folder failed and the broker stops", fault=why)
@@ -296,7 +294,6 @@ class Broker:
     async def _close_partitions(self) -> None:
         """Only a folder whose logs all closed well is marked clean."""
         self.flusher.close()
-        self.reserve.close()
         clean = await self.partitions.close()
         if clean and not self.failed.done():
             write_checkpoints = self.partitions.checkpoint()

@@ -24,6 +24,7 @@ from headrace.base.invariant import Bug
 from headrace.core.coordinator import Answer, Now, Outcome, RecordFault, Shard, partition_of
 from headrace.server import crash
 from headrace.server.coordinator_loading import Skipped, Unloadable, load
+from headrace.server.disk_reserve import Room
 from headrace.server.partition import Partition
 from headrace.storage.disk import DiskFault, DiskFull
 from headrace.wire.records import NewRecord, build_batch
@@ -46,16 +47,6 @@ class PartitionSource(Protocol):
 
     def get(self, topic: str, index: int) -> Partition | None:
         """The partition if this broker holds it."""
-        ...
-
-
-class Room(Protocol):
-    """What a coordinator needs of server.flusher: whether the disk has room."""
-
-    full: bool
-
-    def no_room(self) -> None:
-        """A write found none: everybody's are refused until there is some."""
         ...
 
 

@@ -8,7 +8,7 @@ back once there is room again. Until then partitions refuse writes and everythin
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -19,14 +19,26 @@ _RESUME_BYTES = 2 * RESERVE_BYTES
 _NAME = "reserve"
 
 
-class DiskReserve:
-    """One a data folder."""
+class Room(Protocol):
+    """What those who write need to know: whether there is room."""
 
-    def __init__(self, folder: str, retry_ms: int, on_room: Callable[[], None]) -> None:
+    @property
+    def full(self) -> bool:
+        """Everybody's writes are refused."""
+        ...
+
+    def no_room(self) -> None:
+        """A write found none: everybody's are refused until there is some."""
+        ...
+
+
+class DiskReserve:
+    """One a data folder; the one place that knows whether there is room in it."""
+
+    def __init__(self, folder: str, retry_ms: int) -> None:
         self._folder = folder
         self._path = os.path.join(folder, _NAME)
         self._retry_s = retry_ms / 1000
-        self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.full = False
@@ -53,8 +65,8 @@ class DiskReserve:
         except FileNotFoundError:
             pass
 
-    def disk_full(self) -> None:
-        """A write found no room: free the reserve and look for room from now on."""
+    def no_room(self) -> None:
+        """A write found none: free the reserve and look for room from now on."""
         if self.full:
             return
         self.full = True
@@ -70,7 +82,6 @@ class DiskReserve:
         if stat.f_bavail * stat.f_frsize >= _RESUME_BYTES and self.keep():
             self.full = False
             log.info("there is room again: writes are accepted", folder=self._folder)
-            self._on_room()
         else:
             self._look_again()
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from headrace.base.errors import Code, Refusal
+from headrace.base.errors import Refusal
 from headrace.config.topic import LogSettings
 from headrace.storage.disk import DiskFault, DiskFull
 from headrace.storage.flush import Flush
@@ -46,13 +46,11 @@ class Flusher:
         *,
         recovery_bytes_max: int,
         on_disk_fault: Callable[[str], None],
-        on_disk_full: Callable[[], None],
         on_checkpoint: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._recovery_bytes_max = recovery_bytes_max
         self._on_disk_fault = on_disk_fault
-        self._on_disk_full = on_disk_full
         self._on_checkpoint = on_checkpoint
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
         self._due: dict[Flushable, bool] = {}
@@ -61,7 +59,6 @@ class Flusher:
         self._running = False
         self.flushes = 0
         self.flush_seconds = 0.0
-        self.full = False
 
     def soon(self, partition: Flushable, *, checkpoint: bool = False) -> None:
         """Sync this log with the next job; the rest of this turn of the loop still gets on it.
@@ -134,19 +131,6 @@ class Flusher:
         if self._due and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._start)
-
-    def disk_full(self, partition: Flushable) -> Refusal:
-        """A write found no room: the partition refuses writes until there is some."""
-        self.no_room()
-        return Refusal(
-            Code.KAFKA_STORAGE_ERROR,
-            f"{partition.name}: the disk is full; delete topics or records, or make room",
-        )
-
-    def no_room(self) -> None:
-        """The disk is full: everybody's writes are refused until there is room."""
-        self.full = True
-        self._on_disk_full()
 
     def failed(self, partition: Flushable, why: str) -> None:
         """A sync or write failed: nothing is known about unsynced bytes. Never retried."""

@@ -39,7 +39,7 @@ class Groups(Coordinator[GroupShard]):
             partitions=broker.partitions,
             make_shard=lambda: GroupShard(self._settings),
             clock=broker.clock,
-            room=broker.flusher,
+            room=broker.reserve,
             commit_timeout_ms=self._settings.offsets_commit_timeout_ms,
         )
 

@@ -65,7 +65,7 @@ class Housekeeping:
             try:
                 work(partition)
             except DiskFull:
-                self._flusher.disk_full(partition)
+                partition.disk_full()
             except DiskFault as fault:
                 partition.fail(str(fault))
             if self._loop.time() - began > _SLICE_S:

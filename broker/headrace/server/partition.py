@@ -5,7 +5,6 @@ producer's last sequence, two integers written in place, one write. No record is
 unless the topic's settings ask for it.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from headrace.base.image import PartitionState
 from headrace.config.topic import LogSettings
 from headrace.core.producers import Duplicate, Producers
 from headrace.core.replica import Replica
+from headrace.server.disk_reserve import Room
 from headrace.server.flusher import Flusher
 from headrace.server.record_policy import RecordPolicy
 from headrace.server.traffic import TopicTraffic
@@ -42,6 +42,7 @@ class Partition:
         "_data_waiters",
         "_flusher",
         "_policy",
+        "_room",
         "_settings",
         "durable",
         "failure",
@@ -66,6 +67,7 @@ class Partition:
         producers: Producers,
         broker_id: int,
         flusher: Flusher,
+        room: Room,
         traffic: TopicTraffic,
         high_watermark: int | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class Partition:
             counts_durable=self.durable,
         )
         self._flusher = flusher
+        self._room = room
         self._settings = log.settings
         self._policy = RecordPolicy.of(log.settings)
         self._commit_waiters: deque[tuple[int, Callable[[], None]]] = deque()
@@ -150,8 +153,8 @@ class Partition:
         """
         if self.failure is not None:
             return Refusal(Code.KAFKA_STORAGE_ERROR, self.failure)
-        if self._flusher.full:
-            return self._flusher.disk_full(self)
+        if self._room.full:
+            return self.disk_full()
         replica, log = self.replica, self.log
         refused = replica.refuses(acks)
         if refused is not None:
@@ -191,7 +194,7 @@ class Partition:
                 now_ms=now_ms,
             )
         except DiskFull:
-            return self._flusher.disk_full(self)
+            return self.disk_full()
         except DiskFault as fault:
             return self.fail(str(fault))
         if producer_id >= 0:
@@ -243,6 +246,14 @@ class Partition:
         if self.replica.flushed(offset):
             self._committed_more()
 
+    def disk_full(self) -> Refusal:
+        """A write finds no room: everybody's are refused until there is some."""
+        self._room.no_room()
+        return Refusal(
+            Code.KAFKA_STORAGE_ERROR,
+            f"{self.name}: the disk is full; delete topics or records, or make room",
+        )
+
     def fail(self, why: str) -> Refusal:
         """The disk failed under this partition: it serves nothing until a restart."""
         self.failure = f"{self.name} is offline, its disk failed: {why}"
@@ -260,19 +271,6 @@ class Partition:
             return True
         self._commit_waiters.append((offset, wake))
         return False
-
-    def committed(self, offset: int) -> asyncio.Future[None] | None:
-        """None if the record at `offset` is committed, else a future done once it is."""
-        if self.replica.high_watermark > offset:
-            return None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def wake() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self.when_committed(offset + 1, wake)
-        return future
 
     def when_readable(self, wake: Callable[[], None]) -> None:
         """Call `wake` at each advance of what readers may see, until `no_longer` is called."""

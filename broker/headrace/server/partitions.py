@@ -13,6 +13,7 @@ from headrace.base.errors import Code
 from headrace.base.image import ClusterImage, PartitionState, TopicState
 from headrace.config.topic import LogSettings
 from headrace.core.producers import Producers
+from headrace.server.disk_reserve import Room
 from headrace.server.flusher import Flusher
 from headrace.server.metadata import Metadata
 from headrace.server.partition import Partition
@@ -41,6 +42,7 @@ class Partitions:
         metadata: Metadata,
         data_dir: DataDir,
         flusher: Flusher,
+        room: Room,
         traffic: Traffic,
         clock: Clock,
     ) -> None:
@@ -48,6 +50,7 @@ class Partitions:
         self._metadata = metadata
         self._data_dir = data_dir
         self._flusher = flusher
+        self._room = room
         self._traffic = traffic
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -154,12 +157,12 @@ class Partitions:
             except DiskFull:
                 # Its requests are answered with a retriable error until there is room.
                 self._to_open.appendleft((topic_id, index))
-                self._flusher.no_room()
+                self._room.no_room()
                 self._loop.call_later(_ROOM_RETRY_S, self._open_some)
                 break
             except DiskFault as fault:
                 self._flusher.fault(f"{topic.name}-{index}: {fault}")
-        if self._to_open and not self._flusher.full:
+        if self._to_open and not self._room.full:
             if self._all_open is None:
                 self._all_open = self._loop.create_future()
             self._loop.call_soon(self._open_some)
@@ -209,6 +212,7 @@ class Partitions:
             producers=producers,
             broker_id=self._node_id,
             flusher=self._flusher,
+            room=self._room,
             traffic=self._traffic.of(topic.name),
         )
         partition.assign(state, settings.min_insync_replicas)
@@ -232,7 +236,7 @@ class Partitions:
             except DiskFault as fault:
                 self._flusher.fault(f"{partition.name}: {fault}")
             # A full disk does not wait: a reader's open file stays readable without its name.
-            if not self._flusher.full:
+            if not self._room.full:
                 delay_s = partition.log.settings.file_delete_delay_ms / 1000
         if retired:
             self._in_thread(self._data_dir.sync_names)

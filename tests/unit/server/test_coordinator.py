@@ -123,10 +123,10 @@ async def test_a_full_disk_refuses_and_room_heals(broker: MemoryBroker) -> None:
     assert (await join(broker)).error_code == Code.NOT_COORDINATOR
     partition_of(broker).full = False
     # Nobody writes until there is room for everybody.
-    assert broker.flusher.full
+    assert broker.reserve.full
     assert await commit(broker) is Code.NOT_COORDINATOR
     assert await fetch(broker) == -1
-    broker.flusher.full = False
+    broker.reserve.full = False
     assert await commit(broker) is Code.NONE
 
 

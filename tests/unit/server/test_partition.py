@@ -18,6 +18,7 @@ from headrace.storage.disk import DiskFault
 from headrace.storage.os_disk import OsDisk
 from headrace.wire.records import NewRecord, build_batch
 
+from tests.coordinators import MemoryRoom
 from tests.logs import append, flush, open_log
 
 FOLLOWED = PartitionState(replicas=(1,), isr=(1,), leader=1, leader_epoch=1)
@@ -29,7 +30,6 @@ async def flusher() -> Iterator[Flusher]:
         asyncio.get_running_loop(),
         recovery_bytes_max=1 << 30,
         on_disk_fault=faults.append,
-        on_disk_full=lambda: None,
         on_checkpoint=lambda: None,
     )
     faults.clear()
@@ -62,10 +62,19 @@ def held(log: object, flusher: Flusher) -> Partition:
         producers=Producers(),
         broker_id=1,
         flusher=flusher,
+        room=MemoryRoom(),
         traffic=TopicTraffic(),
     )
     partition.assign(FOLLOWED, 1)
     return partition
+
+
+async def committed(partition: Partition, end_offset: int) -> None:
+    """Wait until all below it is, which must not be so yet."""
+    done = asyncio.Event()
+    assert not partition.when_committed(end_offset, done.set)
+    async with asyncio.timeout(10):
+        await done.wait()
 
 
 async def test_a_recovered_tail_is_synced_before_it_counts(
@@ -73,11 +82,7 @@ async def test_a_recovered_tail_is_synced_before_it_counts(
 ) -> None:
     partition = killed(tmp_path, flusher, durability="ack")
     assert partition.high_watermark == 2, "a power cut may still take the third batch"
-    assert not partition.when_committed(3, lambda: None)
-    committed = partition.committed(2)
-    assert committed is not None
-    async with asyncio.timeout(10):
-        await committed
+    await committed(partition, 3)
     assert (partition.log.durable_offset, partition.high_watermark) == (3, 3)
 
 
@@ -108,10 +113,7 @@ async def test_a_disk_that_fails_as_a_flush_begins_fails_the_partition(
     assert bad.failure is not None and "the device is gone" in bad.failure
     assert faults == ["t-0: the device is gone"]
     good.append_as_leader(build_batch([NewRecord(b"k", b"v", 1)]), 1)
-    async with asyncio.timeout(10):
-        committed = good.committed(0)
-        assert committed is not None
-        await committed
+    await committed(good, 1)
 
 
 async def test_a_waiter_that_left_is_not_called(tmp_path: Path, flusher: Flusher) -> None:
