@@ -121,6 +121,9 @@ class Groups(Coordinator[GroupShard]):
         yield Family(name, "gauge", "Members of the group.").head()
         for group_id, count in members:
             yield line(name, count, consumergroup=group_id)
+        name = "headrace_group_records_unreadable_total"
+        yield Family(name, "counter", "Records passed over while groups were loaded.").head()
+        yield line(name, self.records_unreadable)
         yield from self._lags()
 
     def _lags(self) -> Iterator[str]:

@@ -107,6 +107,9 @@ def _server(broker: "Broker") -> Iterable[str]:
     name = "headrace_log_flush_seconds_total"
     yield Family(name, "counter", "Seconds spent syncing logs.").head()
     yield line(name, broker.flusher.flush_seconds)
+    name = "headrace_log_damaged_reads_total"
+    yield Family(name, "counter", "Reads that met damage in a log.").head()
+    yield line(name, broker.partitions.damage.reads)
 
 
 def _cleaner(broker: "Broker") -> Iterable[str]:

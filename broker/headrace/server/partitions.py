@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,6 +14,7 @@ from headrace.base.errors import Code
 from headrace.base.image import ClusterImage, PartitionState, TopicState
 from headrace.config.topic import LogSettings
 from headrace.core.producers import Producers
+from headrace.server.damage import Damage
 from headrace.server.disk_reserve import Room
 from headrace.server.flusher import Flusher
 from headrace.server.metadata import Metadata
@@ -53,6 +55,7 @@ class Partitions:
         self._room = room
         self._traffic = traffic
         self._clock = clock
+        self.damage = Damage(clock)
         self._loop = asyncio.get_running_loop()
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_key: dict[tuple[Hashable, int], Partition] = {}
@@ -215,6 +218,7 @@ class Partitions:
             room=self._room,
             traffic=self._traffic.of(topic.name),
         )
+        opened.on_damage = partial(self.damage.met, partition.name)
         partition.assign(state, settings.min_insync_replicas)
         self._by_name[topic.name, index] = partition
         self._by_key[topic.name, index] = partition

@@ -6,7 +6,7 @@ not reach the end, two small reads from the page cache. Files and names are Kafk
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 from zlib import crc32
@@ -17,7 +17,7 @@ from headrace.base.invariant import invariant
 from headrace.base.units import INT32_MAX, INT64_MAX
 from headrace.config.topic import LogSettings
 from headrace.storage import opening, retention, timestamps, truncation
-from headrace.storage.disk import Disk, DiskFull, File
+from headrace.storage.disk import Damaged, Disk, DiskFull, File
 from headrace.storage.epochs import EpochCache
 from headrace.storage.flush import Flush, Tenure
 from headrace.storage.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES
@@ -31,6 +31,13 @@ from headrace.storage.timestamps import TimestampOffset
 _PLACES_MAX: Final = 32
 """Readers of one partition whose place is kept; another one costs a look-up in the index."""
 _SPAN_ENTRIES_MAX: Final = 4096
+
+OnDamage = Callable[[str, Damaged], None]
+"""(what was wanted, what is there instead): whoever read gets the same as an exception."""
+
+
+def _say_nothing(wanted: str, damage: Damaged) -> None:
+    """Until somebody sets `Log.on_damage`."""
 
 
 class Slice(NamedTuple):
@@ -67,8 +74,8 @@ class Log:
                  "_roll_above_bytes", "_roll_above_ms", "_roll_above_offset",
                  "_roll_above_timestamp", "_rolled_bytes", "_settings", "_tenure", "_unfinished",
                  "_unsynced", "active", "disk", "durable_offset", "epochs", "folder_new", "ledger",
-                 "log_end_offset", "log_start_offset", "names_new", "open_segments", "path",
-                 "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
+                 "log_end_offset", "log_start_offset", "names_new", "on_damage", "open_segments",
+                 "path", "recovered", "recovery_point", "segments", "snapshots")  # fmt: skip
 
     def __init__(
         self,
@@ -87,6 +94,7 @@ class Log:
         self.snapshots = Snapshots(disk, path, found.snapshots)
         self.epochs = found.epochs or EpochCache()
         self.open_segments = open_segments
+        self.on_damage: OnDamage = _say_nothing
         self.log_start_offset = 0
         self.log_end_offset = 0
         self.recovery_point = 0
@@ -309,6 +317,13 @@ class Log:
         As many as fit in `max_bytes`, at least one; the first holds `offset`. Empty where there
         is nothing below `max_offset`. Raises OffsetOutOfRange, Damaged, DiskFault.
         """
+        try:
+            return self._locate(offset, max_bytes, max_offset)
+        except Damaged as damage:
+            self.on_damage(f"offset {offset}", damage)
+            raise
+
+    def _locate(self, offset: int, max_bytes: int, max_offset: int) -> Slice:
         if offset < self.log_start_offset or offset > self.log_end_offset:
             raise OffsetOutOfRange(offset, self.log_start_offset, self.log_end_offset)
         if offset >= max_offset:
@@ -348,7 +363,7 @@ class Log:
     def _locate_in_next(self, offset: int, max_bytes: int, max_offset: int) -> Slice:
         """The place kept for `offset` was the end of a segment that was active then."""
         self._places.pop(offset, None)
-        return self.locate(offset, max_bytes, max_offset=max_offset)
+        return self._locate(offset, max_bytes, max_offset)
 
     def segment_of(self, offset: int) -> int:
         """The number of the segment whose range holds `offset`; the first for one below all."""
@@ -462,12 +477,23 @@ class Log:
         self.recovery_point = min(self.recovery_point, offset)
 
     def offset_for_timestamp(self, timestamp: int) -> TimestampOffset | None:
-        """The first record at or after the log start whose timestamp is at least this."""
-        return timestamps.offset_for_timestamp(self, timestamp)
+        """The first record at or after the log start whose timestamp is at least this.
+
+        Raises Damaged, DiskFault.
+        """
+        try:
+            return timestamps.offset_for_timestamp(self, timestamp)
+        except Damaged as damage:
+            self.on_damage(f"timestamp {timestamp}", damage)
+            raise
 
     def max_timestamp_offset(self) -> TimestampOffset | None:
-        """The first record with the greatest timestamp in the log."""
-        return timestamps.max_timestamp_offset(self)
+        """The first record with the greatest timestamp in the log. Raises Damaged, DiskFault."""
+        try:
+            return timestamps.max_timestamp_offset(self)
+        except Damaged as damage:
+            self.on_damage("the greatest timestamp", damage)
+            raise
 
     def retire_segments(self, now_ms: int, *, high_watermark: int | None = None) -> list[str]:
         """Drop what retention does not keep and is below the high watermark (default: the end).

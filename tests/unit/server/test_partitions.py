@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import pytest
 from headrace.base.errors import Code
-from headrace.server import fetching
+from headrace.server import fetching, metrics
 from headrace.wire.batch import read_batch_header
 from headrace.wire.fetch import FetchPartition
 from headrace.wire.records import NewRecord, build_batch
@@ -48,7 +49,9 @@ def _fetch(rig: Rig, topic: str, offset: int) -> Code:
     return fetching.look(rig.broker, [((topic, 0), item)], terms)[0][0].code
 
 
-async def test_damage_in_an_old_segment_is_that_partitions_alone(tmp_path: Path) -> None:
+async def test_damage_in_an_old_segment_is_that_partitions_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with running(tmp_path / "data") as rig:
         for topic in ("bad", "good"):
             await rig.create(topic)
@@ -64,10 +67,16 @@ async def test_damage_in_an_old_segment_is_that_partitions_alone(tmp_path: Path)
     path.write_bytes(data)
     async with running(tmp_path / "data") as rig:
         assert _fetch(rig, "bad", 40) == Code.CORRUPT_MESSAGE
+        said = capsys.readouterr().out
+        assert "partition=bad-0" in said and "offset 40" in said, "where"
+        assert str(path) in said and "headrace log dump" in said, "and what to do"
         asked = {"partition_index": 0, "current_leader_epoch": -1, "timestamp": 30}
         topics = [{"name": "bad", "partitions": [asked]}]
         answer = await rig(2, 7, replica_id=-1, isolation_level=0, topics=topics)
         assert answer["topics"][0]["partitions"][0]["error_code"] == Code.CORRUPT_MESSAGE
+        assert "bad-0" not in capsys.readouterr().out, "one line, however often its readers ask"
+        page = "".join([chunk async for chunk in metrics.render(rig.broker)])
+        assert "headrace_log_damaged_reads_total 2\n" in page
         assert _fetch(rig, "bad", 50) == _fetch(rig, "good", 40) == Code.NONE
         await rig.broker.housekeeping._retention()
         assert _bounds(rig, "bad")[0] >= 50, "its records are old enough to go"
