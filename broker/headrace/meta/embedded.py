@@ -48,6 +48,8 @@ CREATE TABLE IF NOT EXISTS leases (id INTEGER PRIMARY KEY, ttl_ms INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 INSERT OR IGNORE INTO state VALUES ('revision', 1), ('lease', 0), ('format', 1);
 """
+_NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""The file, or its shared memory, cannot grow. The transaction was rolled back."""
 _COLUMNS: Final = "key, value, create_revision, mod_revision, lease"
 
 
@@ -59,8 +61,9 @@ class EmbeddedStore:
     """`await EmbeddedStore.open(path)`; one process at a time, which the data folder's lock
     ensures."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_disk_full: Callable[[], None]) -> None:
         self._path = path
+        self._on_disk_full = on_disk_full
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metadata")
         self._loop = asyncio.get_running_loop()
         self._history: deque[tuple[Change, ...]] = deque()
@@ -71,9 +74,15 @@ class EmbeddedStore:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: str) -> "EmbeddedStore":
-        """Open or create the file. Raises Unavailable (the disk) or NewerFormat."""
-        store = cls(path)
+    async def open(
+        cls, path: str, on_disk_full: Callable[[], None] = lambda: None
+    ) -> "EmbeddedStore":
+        """Open or create the file. Raises Unavailable (the disk) or NewerFormat.
+
+        `on_disk_full` is called on the loop when the file finds no room, and may make some: what
+        was asked is then tried once more.
+        """
+        store = cls(path, on_disk_full)
         try:
             leases = await store._run(store._connect)
         except BaseException:
@@ -166,6 +175,12 @@ class EmbeddedStore:
         if self._closed:
             raise Unavailable(f"the metadata file {self._path} is closed")
         try:
+            try:
+                return await self._loop.run_in_executor(self._thread, work)
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", None) not in _NO_ROOM:
+                    raise
+            self._on_disk_full()
             return await self._loop.run_in_executor(self._thread, work)
         except sqlite3.Error as error:
             raise Unavailable(f"the metadata file {self._path}: {error}") from error
@@ -211,6 +226,13 @@ class EmbeddedStore:
 
     def _connect(self) -> list[tuple[int, int]]:
         self._db = sqlite3.connect(self._path, isolation_level="IMMEDIATE", check_same_thread=False)
+        try:
+            return self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> list[tuple[int, int]]:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)

@@ -108,7 +108,7 @@ class Broker:
             await self._listen_http(first.http_host, first.http_port)
         self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms)
         undo.callback(self.reserve.close)
-        store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE))
+        store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE), self.reserve.no_room)
         undo.push_async_callback(store.close)
         self.metadata = Metadata(
             store,

@@ -63,6 +63,28 @@ async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> No
         await EmbeddedStore.open(str(tmp_path / "absent" / "metadata.sqlite"))
 
 
+async def test_a_full_disk_is_told_and_what_room_that_makes_is_used(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def limit(pages: int) -> None:
+        store._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def make_room() -> None:
+        told.append("full")
+        if len(told) > 1:
+            store._thread.submit(limit, 1000)
+
+    store = await EmbeddedStore.open(str(tmp_path / "metadata.sqlite"), make_room)
+    await store._run(lambda: limit(1))  # SQLite keeps at least what there is
+    large = [Put("/a", bytes(100_000))]
+    assert isinstance(await store.txn([], large), Unknown), "no room was made"
+    assert told == ["full"]
+    assert (await store.snapshot("/")).entries == (), "and nothing was written"
+    assert isinstance(await store.txn([], large), Done)
+    assert told == ["full", "full"]
+    await store.close()
+
+
 async def test_a_failed_write_is_unknown_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     path = str(tmp_path / "metadata.sqlite")
     store = await EmbeddedStore.open(path)
