@@ -75,6 +75,20 @@ class TopicState:
         return self.name in INTERNAL_TOPICS
 
 
+QuotaEntity = tuple[tuple[str, str | None], ...]
+"""Whom a quota is for: (("user", "alice"), ("client-id", None)), where None is the default.
+
+Always in this order: user, client-id; or ip alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaState:
+    """One entity's quotas by Kafka's keys. `revision` guards the next write."""
+
+    values: Mapping[str, float]
+    revision: int = 0
+
+
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
 
@@ -99,6 +113,7 @@ class ClusterImage:
     )
     features: Mapping[str, int] = field(default_factory=dict)
     settings_revisions: PersistentMap[tuple[str, str], int] = field(default_factory=PersistentMap)
+    quotas: PersistentMap[QuotaEntity, QuotaState] = field(default_factory=PersistentMap)
 
     def topic_by_id(self, topic_id: UUID) -> TopicState | None:
         """The topic of that id, or None: a re-created topic has another id."""

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "topic": "Create, list, describe, alter and delete topics.",
     "group": "List, describe, reset and delete consumer groups.",
     "config": "Show and change settings of topics, brokers and groups.",
+    "quota": "Show and change what clients may use.",
     "cluster": "Show the state of the cluster.",
     "log": "Look into a broker's files, without a broker.",
     "completion": "Print the completion script for a shell.",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from headrace.base.image import ClusterImage, PartitionState, TopicState
+from headrace.base.image import ClusterImage, PartitionState, QuotaState, TopicState
 from headrace.base.invariant import invariant
 from headrace.meta.keys import (
     Keys,
@@ -18,10 +18,11 @@ from headrace.meta.keys import (
     decode_broker,
     decode_partition,
     decode_topic,
+    quota_entity,
 )
 from headrace.meta.store import Change, Entry, Snapshot
 
-_KINDS: Final = {"cluster", "controller", "brokers", "configs", "features"}
+_KINDS: Final = {"cluster", "controller", "brokers", "configs", "features", "quotas"}
 
 
 class ImageBuilder:
@@ -142,6 +143,13 @@ class ImageBuilder:
                     if entry is None
                     else revisions.set(where, entry.mod_revision)
                 )
+            case ("quotas", rest):
+                entity, quotas = quota_entity(rest), current("quotas")
+                if entry is None:
+                    updates["quotas"] = quotas.remove(entity)
+                else:
+                    state = QuotaState(values=fields["values"], revision=entry.mod_revision)
+                    updates["quotas"] = quotas.set(entity, state)
             case ("features", name):
                 features = {k: v for k, v in current("features").items() if k != name}
                 level = {} if entry is None else {name: fields["level"]}

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 from uuid import UUID
 
-from headrace.base.image import BrokerState, Endpoint, PartitionState
+from headrace.base.image import BrokerState, Endpoint, PartitionState, QuotaEntity
 
 FORMAT: Final = 1
 
@@ -58,6 +58,11 @@ class Keys:
 
     def feature(self, name: str) -> str:
         return f"{self.prefix}features/{name}"
+
+    def quota(self, entity: QuotaEntity) -> str:
+        """Ends in user=alice/client-id=app; a default is the kind alone: user/client-id=app."""
+        names = (kind if n is None else f"{kind}={quote(n, safe='')}" for kind, n in entity)
+        return f"{self.prefix}quotas/{'/'.join(names)}"
 
     def parts(self, key: str) -> tuple[str, ...]:
         """A key below the prefix as its names: ("topics", "t"), ("partitions", id, n)."""
@@ -115,6 +120,12 @@ def decode_topic(key: str, value: bytes) -> TopicValue:
         partition_count=fields["partitions"],
         settings=fields["settings"],
     )
+
+
+def quota_entity(rest: str) -> QuotaEntity:
+    """The entity of a key below "quotas/"."""
+    named = (part.partition("=") for part in rest.split("/"))
+    return tuple((kind, unquote(name) if equals else None) for kind, equals, name in named)
 
 
 def encode_partition(partition: PartitionState) -> bytes:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from headrace.base.errors import Code, Refusal
-from headrace.base.image import PartitionState, TopicState
+from headrace.base.image import PartitionState, QuotaEntity, QuotaState, TopicState
 from headrace.core import controller as decide
 from headrace.core.features import FeatureUpdate
 from headrace.core.features import refuse as refuse_feature
@@ -44,6 +44,14 @@ _PRODUCER_IDS: Final = 1000
 """Producer ids taken from the store at once, as Kafka takes them; a crash wastes the rest."""
 
 
+Charge = Callable[[int], Refusal | None]
+"""Counts partitions that are about to change, or says why they may not (quotas, KIP-599)."""
+
+
+def free(_partitions: int) -> None:
+    """The charge of whoever has no quota."""
+
+
 class Controller:
     """Serves admin requests; every method answers a value or a Refusal."""
 
@@ -58,7 +66,7 @@ class Controller:
     # Topics.
 
     async def create_topic(
-        self, request: decide.NewTopic, *, validate_only: bool = False
+        self, request: decide.NewTopic, *, validate_only: bool = False, charge: Charge = free
     ) -> TopicState | Refusal:
         """The new topic. Its partitions are written first, its name last."""
         async with self._turn:
@@ -73,8 +81,11 @@ class Controller:
                 topic_id=uuid4(),
                 first_broker=random.randrange(1 << 16),
             )
-            if isinstance(topic, Refusal) or validate_only:
+            if isinstance(topic, Refusal):
                 return topic
+            refusal = charge(len(topic.partitions))
+            if refusal is not None or validate_only:
+                return refusal or topic
             refusal = await self._write_topic(topic)
             return refusal or self._metadata.image.topics.get(request.name) or topic
 
@@ -134,7 +145,7 @@ class Controller:
         return refusal
 
     async def create_partitions(
-        self, request: decide.MorePartitions, *, validate_only: bool = False
+        self, request: decide.MorePartitions, *, validate_only: bool = False, charge: Charge = free
     ) -> Refusal | None:
         """More partitions for a topic; they appear all at once, when the topic counts them."""
         async with self._turn:
@@ -142,8 +153,9 @@ class Controller:
             added = decide.create_partitions(image, request)
             if isinstance(added, Refusal):
                 return added
-            if validate_only:
-                return None
+            refusal = charge(len(added))
+            if refusal is not None or validate_only:
+                return refusal
             topic = image.topics[request.name]
             have = len(topic.partitions)
             value = TopicValue(
@@ -261,6 +273,30 @@ class Controller:
             if validate_only or not writes:
                 return None
             return await self._commit((), writes)
+
+    async def alter_quotas(
+        self,
+        decision: Callable[
+            [Mapping[QuotaEntity, QuotaState]], Mapping[QuotaEntity, Mapping[str, float]]
+        ],
+    ) -> Refusal | None:
+        """Write the values that `decision` makes of those there are; an entity without any goes."""
+        async with self._turn:
+            quotas = self._metadata.image.quotas
+            changed = list(decision(quotas).items())
+            half = _CHUNK // 2  # Each write has a guard of its own.
+            for start in range(0, len(changed), half):
+                guards: list[Guard] = []
+                writes: list[Operation] = []
+                for entity, values in changed[start : start + half]:
+                    key = self._keys.quota(entity)
+                    revision = quotas[entity].revision if entity in quotas else 0
+                    guards.append(ModRevision(key, revision))
+                    writes.append(Put(key, encode({"values": values})) if values else Delete(key))
+                refusal = await self._commit(guards, writes)
+                if refusal is not None:
+                    return refusal
+            return None
 
     # Producer ids.
 

@@ -35,6 +35,8 @@ INCREMENTAL_ALTER_CONFIGS: Final = 44
 ALTER_PARTITION_REASSIGNMENTS: Final = 45
 LIST_PARTITION_REASSIGNMENTS: Final = 46
 OFFSET_DELETE: Final = 47
+DESCRIBE_CLIENT_QUOTAS: Final = 48
+ALTER_CLIENT_QUOTAS: Final = 49
 DESCRIBE_QUORUM: Final = 55
 UPDATE_FEATURES: Final = 57
 DESCRIBE_CLUSTER: Final = 60
@@ -91,6 +93,8 @@ _TABLE = (
     (ALTER_PARTITION_REASSIGNMENTS, "AlterPartitionReassignments", 0, 1, 0),
     (LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", 0, 0, 0),
     (OFFSET_DELETE, "OffsetDelete", 0, 0, _NEVER),
+    (DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", 0, 1, 1),
+    (ALTER_CLIENT_QUOTAS, "AlterClientQuotas", 0, 1, 1),
     (DESCRIBE_QUORUM, "DescribeQuorum", 0, 2, 0),
     (UPDATE_FEATURES, "UpdateFeatures", 0, 2, 0),
     (DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, 0),

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 KEYS = Keys("/p/")
+APP = (("user", None), ("client-id", "a/b=c ä"))
 PARTITION = PartitionState(replicas=(1, 2), isr=(1,), leader=1, elr=(2,), leader_epoch=3)
 
 
@@ -82,6 +83,10 @@ def history() -> Log:
     log.delete_topic("t", 1, 2)
     log.topic("t", 2, 1)
     log.write((KEYS.feature("f"), encode({"level": 2})))
+    log.write((KEYS.quota(APP), encode({"values": {"x": 1.0}})))
+    log.write((KEYS.quota((("user", None),)), encode({"values": {"y": 2.0}})))
+    log.write((KEYS.quota(APP), encode({"values": {"x": 3.0}})))
+    log.write((KEYS.quota((("user", None),)), None))
     log.write((KEYS.settings("broker", ""), None), ("/p/unknown-to-us/x", b"{}"))
     return log
 
@@ -98,6 +103,7 @@ def shown(image: ClusterImage) -> object:
         dict(image.settings),
         dict(image.settings_revisions),
         image.features,
+        dict(image.quotas),
     )
 
 
@@ -132,6 +138,8 @@ def test_what_the_history_leaves() -> None:
     assert dict(image.topic_names) == {UUID(int=2): "t"}
     assert dict(image.settings) == {("group", "g/1 ä"): {"y": "2"}}
     assert image.features == {"f": 2}
+    quotas = {entity: (state.values, state.revision) for entity, state in image.quotas.items()}
+    assert quotas == {APP: ({"x": 3.0}, image.revision - 2)}
 
 
 def test_old_news_are_not_applied() -> None:
