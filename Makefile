@@ -31,10 +31,12 @@ check: setup
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m headrace.config.render --check
 	$(BIN)/python -m headrace.server.skipped --check
+	$(BIN)/python -m headrace_operator.crd.render --check
 
 gen: setup
 	$(BIN)/python -m headrace.config.render --write
 	$(BIN)/python -m headrace.server.skipped --write
+	$(BIN)/python -m headrace_operator.crd.render --write
 
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from headrace_operator.crd.conditions import Conditions
-from headrace_operator.crd.fields import BrokerId, Label, ObjectName, Text
+from headrace_operator.crd.fields import NAME_CHARACTERS_MAX, BrokerId, Label, Text
 from headrace_operator.crd.pools import PoolName
 from headrace_operator.crd.quantity import Quantity
 from headrace_operator.crd.struct import Struct, keyed_by, whole
@@ -31,9 +31,9 @@ class PoolStatus(Struct):
     """The pool."""
     storage_size: Quantity | None = None
     """Size of the largest volume that really exists; spec must not go below it."""
-    storage_class_name: ObjectName | None = None
-    """The StorageClass its volumes were made with."""
-    brokers: Annotated[tuple[BrokerStatus, ...], keyed_by("id", most=1000)] = ()
+    storage_class_name: Annotated[str | None, Field(max_length=NAME_CHARACTERS_MAX)] = None
+    """The className that its volumes were made with, empty where spec named none."""
+    brokers: Annotated[tuple[BrokerStatus, ...], Field(max_length=1000), keyed_by("id")] = ()
     """Its brokers."""
 
 
@@ -55,8 +55,6 @@ class EtcdStatus(Struct):
     """Members that answer."""
     storage_size: Quantity | None = None
     """Size of the largest volume that really exists."""
-    storage_class_name: ObjectName | None = None
-    """The StorageClass its volumes were made with."""
 
 
 class Rollout(Struct):
@@ -70,7 +68,7 @@ class Rollout(Struct):
     """Its broker epoch before; the next one waits until it has a later one."""
     remaining: _Count = 0
     """Brokers that still have older settings."""
-    blocked_by: Annotated[tuple[Text, ...], whole(most=20)] = ()
+    blocked_by: Annotated[tuple[Text, ...], Field(max_length=20), whole()] = ()
     """What holds it up, one sentence each."""
 
 
@@ -87,9 +85,9 @@ class ClusterStatus(Struct):
     """Brokers that are wanted."""
     ready_brokers: _Count | None = None
     """Brokers that serve."""
-    pools: Annotated[tuple[PoolStatus, ...], keyed_by("name", most=64)] = ()
+    pools: Annotated[tuple[PoolStatus, ...], Field(max_length=64), keyed_by("name")] = ()
     """Pools that have volumes."""
-    listeners: Annotated[tuple[ListenerStatus, ...], keyed_by("name", most=8)] = ()
+    listeners: Annotated[tuple[ListenerStatus, ...], Field(max_length=8), keyed_by("name")] = ()
     """Where clients find the brokers."""
     etcd: EtcdStatus | None = None
     """The managed etcd."""

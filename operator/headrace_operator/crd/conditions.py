@@ -28,4 +28,4 @@ class Condition(Struct):
     """When `status` last changed."""
 
 
-Conditions = Annotated[tuple[Condition, ...], keyed_by("type", most=_CONDITIONS_MAX)]
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=_CONDITIONS_MAX), keyed_by("type")]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from headrace_operator.crd.fields import Image, ObjectName
 from headrace_operator.crd.pools import Resources, Storage
-from headrace_operator.crd.struct import Struct, whole
+from headrace_operator.crd.struct import Rule, Struct, whole
 
 Endpoint = Annotated[
     str,
@@ -34,7 +34,7 @@ class ManagedEtcd(Struct):
 class ExternalEtcd(Struct):
     """An etcd, 3.6.9 or newer, that somebody else runs."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], whole(least=1, most=16)]
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=16), whole()]
     """host:port of its members."""
     secret: ObjectName
     """A Secret in the Cluster's namespace: ca.crt, tls.crt, tls.key, username, password, those
@@ -43,6 +43,13 @@ class ExternalEtcd(Struct):
 
 class Etcd(Struct):
     """Exactly one of the two."""
+
+    rules = (
+        Rule(
+            cel="has(self.managed) != has(self.external)",
+            message="etcd must have exactly one of managed and external",
+        ),
+    )
 
     managed: ManagedEtcd | None = None
     """Run by the operator."""

@@ -61,6 +61,12 @@ def _checked(text: str) -> str:
     return text
 
 
+def cel_positive(self: str = "self") -> str:
+    """CEL: the quantity is one, and above 0."""
+    text = f"string({self})"
+    return f"isQuantity({text}) && quantity({text}).isGreaterThan(quantity('0'))"
+
+
 Quantity = Annotated[
     str,
     BeforeValidator(_text),

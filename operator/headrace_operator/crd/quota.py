@@ -6,16 +6,58 @@ from pydantic import Field
 
 from headrace_operator.crd.conditions import Conditions
 from headrace_operator.crd.metadata import API_VERSION, ObjectMeta
-from headrace_operator.crd.quantity import Quantity
-from headrace_operator.crd.struct import Struct
-from headrace_operator.crd.topic import ClusterRef
+from headrace_operator.crd.quantity import Quantity, cel_positive
+from headrace_operator.crd.struct import Rule, Struct, ruled
+from headrace_operator.crd.topic import SAME_CLUSTER, ClusterRef
 
 _NAME_CHARACTERS_MAX = 256  # principals and client ids have no bound of Kafka's own
-_Rate = Annotated[float, Field(ge=0)]
+_Rate = Annotated[float, Field(gt=0)]
+_BYTES = Rule(cel=cel_positive(), message="a byte rate must be a quantity above 0, such as 10Mi")
+_ByteRate = Annotated[Quantity, ruled(_BYTES)]
+_LIMITS = (
+    "producerByteRate",
+    "consumerByteRate",
+    "requestPercentage",
+    "controllerMutationRate",
+    "connectionCreationRate",
+)
+_NAMED = Rule(
+    cel="has(self.name) != has(self.default)",
+    message="exactly one of name and default: true must be set",
+)
+_SOMEBODY = Rule(
+    cel="has(self.user) || has(self.clientId) || has(self.ip)",
+    message="entity must name a user, a clientId, both, or an ip",
+)
+_IP_ALONE = Rule(
+    cel="!has(self.ip) || (!has(self.user) && !has(self.clientId))",
+    message="ip cannot be combined with user or clientId",
+)
+_ADDRESS = Rule(
+    cel="!has(self.ip) || !has(self.ip.name) || isIP(self.ip.name)",
+    message="ip.name must be an IPv4 or IPv6 address",
+)
+_SOMETHING = Rule(
+    cel=" || ".join(f"has(self.{name})" for name in _LIMITS),
+    message="limits must set at least one limit",
+)
+_CONNECTIONS = Rule(
+    cel="!has(self.entity.ip) || (has(self.limits.connectionCreationRate)"
+    + "".join(f" && !has(self.limits.{name})" for name in _LIMITS[:-1])
+    + ")",
+    message="of an ip only connectionCreationRate can be limited",
+)
+_NO_CONNECTIONS = Rule(
+    cel="has(self.entity.ip) || !has(self.limits.connectionCreationRate)",
+    message="connectionCreationRate can be limited for an ip only",
+)
+_SAME_ENTITY = Rule(cel="self.entity == oldSelf.entity", message="entity cannot be changed")
 
 
 class Named(Struct):
     """One by name, or the default for all that have no quota of their own."""
+
+    rules = (_NAMED,)
 
     name: Annotated[str, Field(min_length=1, max_length=_NAME_CHARACTERS_MAX)] | None = None
     """The one."""
@@ -25,6 +67,8 @@ class Named(Struct):
 
 class Entity(Struct):
     """A user, a client id, both, or an address."""
+
+    rules = (_SOMEBODY, _IP_ALONE, _ADDRESS)
 
     user: Named | None = None
     """The authenticated user; ANONYMOUS without authentication."""
@@ -37,15 +81,17 @@ class Entity(Struct):
 class Limits(Struct):
     """For each broker, as in Kafka."""
 
-    producer_byte_rate: Quantity | None = None
+    rules = (_SOMETHING,)
+
+    producer_byte_rate: _ByteRate | None = None
     """Bytes a second written."""
-    consumer_byte_rate: Quantity | None = None
+    consumer_byte_rate: _ByteRate | None = None
     """Bytes a second read."""
     request_percentage: _Rate | None = None
     """Time of the broker's threads, 100 being one whole thread."""
     controller_mutation_rate: _Rate | None = None
     """Partitions created or deleted a second."""
-    connection_creation_rate: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    connection_creation_rate: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Connections opened a second; goes with ip, and only with it."""
 
 
@@ -66,6 +112,8 @@ class Effective(Struct):
 
 class QuotaSpec(Struct):
     """What is wanted."""
+
+    rules = (_CONNECTIONS, _NO_CONNECTIONS, _SAME_ENTITY, SAME_CLUSTER)
 
     cluster_ref: ClusterRef
     """The Cluster; cannot be changed."""

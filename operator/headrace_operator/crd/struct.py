@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -20,6 +20,25 @@ class Rule:
     def rendered(self) -> dict[str, str]:
         """The entry as it stands in a definition."""
         return {"rule": " ".join(self.cel.split()), "message": " ".join(self.message.split())}
+
+
+def cel_unchanged(path: str) -> str:
+    """CEL: the optional string at `path`, such as storage.className, is as it was, or absent as it
+    was. (orValue('') would say it shorter, and be estimated as a string of any length.)"""
+    return f"""has(self.{path}) == has(oldSelf.{path})
+        && (!has(self.{path}) || self.{path} == oldSelf.{path})"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # typing hashes what annotates a type
+class Extension:
+    """Annotates a type with what Kubernetes adds to its schema (x-kubernetes-*)."""
+
+    schema: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(core), **self.schema}
 
 
 class Struct(BaseModel):
@@ -52,32 +71,28 @@ class Struct(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def keyed_by(name: str, *, most: int, least: int = 0, rules: tuple[Rule, ...] = ()) -> Any:
-    """A list whose items are told apart by the field `name`, of at most `most` items."""
-    extra = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}
-    return _list(most, least, extra, rules)
+def keyed_by(name: str, *rules: Rule) -> Extension:
+    """A list whose items are told apart by the field `name`."""
+    key = {"x-kubernetes-list-map-keys": [name]}
+    return _extension({"x-kubernetes-list-type": "map", **key}, rules)
 
 
-def unordered(*, most: int) -> Any:
+def unordered(*rules: Rule) -> Extension:
     """A list of different scalars."""
-    return _list(most, 0, {"x-kubernetes-list-type": "set"}, ())
+    return _extension({"x-kubernetes-list-type": "set"}, rules)
 
 
-def whole(*, most: int, least: int = 0, rules: tuple[Rule, ...] = ()) -> Any:
+def whole(*rules: Rule) -> Extension:
     """A list that is only ever replaced as a whole."""
-    return _list(most, least, {"x-kubernetes-list-type": "atomic"}, rules)
+    return _extension({"x-kubernetes-list-type": "atomic"}, rules)
 
 
-def ruled(*rules: Rule, **bounds: Any) -> Any:
-    """A field with CEL rules of its own, and pydantic's bounds."""
-    return Field(json_schema_extra=_extra({}, rules), **bounds)
+def ruled(*rules: Rule) -> Extension:
+    """A field with CEL rules of its own."""
+    return _extension({}, rules)
 
 
-def _list(most: int, least: int, extra: Mapping[str, Any], rules: tuple[Rule, ...]) -> Any:
-    return Field(min_length=least or None, max_length=most, json_schema_extra=_extra(extra, rules))
-
-
-def _extra(extra: Mapping[str, Any], rules: tuple[Rule, ...]) -> dict[str, Any]:
+def _extension(schema: Mapping[str, Any], rules: tuple[Rule, ...]) -> Extension:
     if not rules:
-        return dict(extra)
-    return {**extra, "x-kubernetes-validations": [rule.rendered() for rule in rules]}
+        return Extension(schema)
+    return Extension({**schema, "x-kubernetes-validations": [rule.rendered() for rule in rules]})

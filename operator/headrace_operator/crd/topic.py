@@ -2,15 +2,43 @@
 
 from typing import Annotated, Literal
 
+from headrace.base.image import INTERNAL_TOPICS
 from pydantic import Field
 
 from headrace_operator.crd.conditions import Conditions
 from headrace_operator.crd.fields import Namespace, ObjectName
 from headrace_operator.crd.metadata import API_VERSION, ObjectMeta
-from headrace_operator.crd.struct import Struct, unordered
+from headrace_operator.crd.struct import Rule, Struct, ruled, unordered
 
 TOPIC_CONFIG_MAX = 128
-TopicName = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+TOPIC_CHARACTERS_MAX = 249
+
+_FORBIDDEN = Rule(
+    cel="!(self in ['.', '..'])", message="Kafka forbids the topic names '.' and '..'"
+)
+_INTERNAL = Rule(
+    cel=f"!(self in [{', '.join(repr(name) for name in sorted(INTERNAL_TOPICS))}])",
+    message=f"{', '.join(sorted(INTERNAL_TOPICS))} belong to the brokers",
+)
+_NAME_FITS = Rule(
+    cel=f"has(self.spec.topicName) || size(self.metadata.name) <= {TOPIC_CHARACTERS_MAX}",
+    message=f"metadata.name has more than the {TOPIC_CHARACTERS_MAX} characters of a topic's"
+    " name: set spec.topicName",
+)
+_SAME_NAME = Rule(
+    cel="""(has(self.spec.topicName) ? self.spec.topicName : self.metadata.name)
+        == (has(oldSelf.spec.topicName) ? oldSelf.spec.topicName : oldSelf.metadata.name)""",
+    message="the topic's name cannot be changed: make another Topic",
+)
+SAME_CLUSTER = Rule(
+    cel="self.clusterRef == oldSelf.clusterRef", message="clusterRef cannot be changed"
+)
+
+TopicName = Annotated[
+    str,
+    Field(min_length=1, max_length=TOPIC_CHARACTERS_MAX, pattern=r"^[A-Za-z0-9._-]+$"),
+    ruled(_FORBIDDEN, _INTERNAL),
+]
 _Key = Annotated[str, Field(max_length=253)]
 
 
@@ -26,6 +54,8 @@ class ClusterRef(Struct):
 
 class TopicSpec(Struct):
     """What is wanted."""
+
+    rules = (SAME_CLUSTER,)
 
     cluster_ref: ClusterRef
     """The Cluster; cannot be changed."""
@@ -59,7 +89,9 @@ class TopicStatus(Struct):
     """How many partitions there are."""
     replication_factor: Annotated[int, Field(ge=0)] | None = None
     """How many replicas each has."""
-    managed_config: Annotated[tuple[_Key, ...], unordered(most=TOPIC_CONFIG_MAX)] = ()
+    managed_config: Annotated[
+        tuple[_Key, ...], Field(max_length=TOPIC_CONFIG_MAX), unordered()
+    ] = ()
     """Settings that were set from here, and are reset once they are taken out."""
     conditions: Conditions = ()
     """Ready, Reconciling, Stalled and more."""
@@ -67,6 +99,8 @@ class TopicStatus(Struct):
 
 class Topic(Struct):
     """A topic of a Cluster."""
+
+    rules = (_NAME_FITS, _SAME_NAME)
 
     api_version: Literal["headrace.io/v1alpha1"] = API_VERSION
     kind: Literal["Topic"] = "Topic"
