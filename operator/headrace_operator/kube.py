@@ -65,8 +65,13 @@ class Kube:
     process may no longer act. Every method raises KubeError's kinds and nothing else."""
 
     def __init__(
-        self, configuration: Configuration, *, guard: Callable[[], None] = lambda: None
+        self,
+        configuration: Configuration,
+        *,
+        guard: Callable[[], None] = lambda: None,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> None:
+        self._timeout_seconds = timeout_seconds
         self._client = ApiClient(configuration)
         self._client.user_agent = FIELD_MANAGER
         self._guard = guard
@@ -244,12 +249,12 @@ class Kube:
             )
             response = await self._client.call_api(
                 *url_parts,
-                _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+                _request_timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
             )
             status, data = response.status, await response.read()
         except TimeoutError:
             raise Unreachable(
-                f"{what}: the API server did not answer within {REQUEST_TIMEOUT_SECONDS:g} s"
+                f"{what}: the API server did not answer within {self._timeout_seconds:g} s"
             ) from None
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as failed:
             raise Unreachable(f"{what}: the API server could not be reached: {failed}") from failed

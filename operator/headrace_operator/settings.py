@@ -1,6 +1,6 @@
 """The operator's settings: flags of `headrace-operator`, or the environment the chart sets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -48,8 +48,6 @@ class Settings:
     log_level: str = "INFO"
     kubeconfig: Path | None = None
     """None: the service account of the pod, else ~/.kube/config."""
-
-    features: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def all_namespaces(self) -> bool:

@@ -1,0 +1,151 @@
+"""`headrace-operator`: run the operator, or release what it holds."""
+
+import asyncio
+import os
+import socket
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+from headrace.base.invariant import Bug
+from headrace.base.version import VERSION
+
+from headrace_operator import finalizers, logs
+from headrace_operator.access import NoAccess, configuration
+from headrace_operator.context import Reconcile
+from headrace_operator.errors import KubeError
+from headrace_operator.kinds import Kind
+from headrace_operator.kube import Kube
+from headrace_operator.runtime import EXIT_FAILED, Runtime
+from headrace_operator.settings import DEFAULT_BROKER_IMAGE, DEFAULT_ETCD_IMAGE, Settings
+
+EXIT_BUG: Final = 70
+"""EX_SOFTWARE of sysexits.h, as the broker's."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_COUNT: Final = click.IntRange(min=1)
+
+RECONCILERS: Final[Mapping[Kind, Reconcile]] = {}
+
+
+_KUBECONFIG = click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead of the pod's service account.  [default: KUBECONFIG, ~/.kube/config]",
+)
+
+
+@click.group()
+@click.version_option(VERSION, prog_name="headrace-operator")
+def main() -> None:
+    """Turns Cluster, Topic and Quota resources into running brokers."""
+
+
+def _option(
+    flag: str, env: str, default: Any, text: str, **more: Any
+) -> Callable[[_Command], _Command]:
+    return click.option(
+        flag, envvar=env, default=default, help=text, show_default=True, show_envvar=True, **more
+    )
+
+
+@main.command()
+@_KUBECONFIG
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    envvar="HEADRACE_NAMESPACES",
+    show_envvar=True,
+    help="Watch this namespace only; may be repeated, or hold several in the variable, with"
+    " blanks between.  [default: all, which needs a ClusterRole]",
+)
+@_option("--operator-namespace", "POD_NAMESPACE", "headrace-system", "Where the Lease lives.")
+@_option("--pod-name", "POD_NAME", socket.gethostname, "This process in the Lease.")
+@_option("--lease-name", "HEADRACE_LEASE_NAME", "headrace-operator", "The Lease.")
+@_option("--broker-image", "HEADRACE_BROKER_IMAGE", DEFAULT_BROKER_IMAGE, "Of brokers.")
+@_option("--etcd-image", "HEADRACE_ETCD_IMAGE", DEFAULT_ETCD_IMAGE, "Of a managed etcd.")
+@_option("--cluster-domain", "HEADRACE_CLUSTER_DOMAIN", "cluster.local", "Of the DNS names.")
+@_option(
+    "--watch-nodes/--no-watch-nodes",
+    "HEADRACE_WATCH_NODES",
+    True,
+    "Read Nodes and StorageClasses, which needs a ClusterRole.",
+)
+@_option("--workers", "HEADRACE_WORKERS", 64, "Resources worked on at once.", type=_COUNT)
+@_option("--lane-workers", "HEADRACE_LANE_WORKERS", 32, "Of these for one Cluster.", type=_COUNT)
+@_option(
+    "--sweep-seconds",
+    "HEADRACE_SWEEP_SECONDS",
+    300.0,
+    "Between two complete LISTs.",
+    type=click.FloatRange(min=5),
+)
+@_option("--http-port", "HEADRACE_HTTP_PORT", 8080, "/healthz, /readyz, /metrics.", type=int)
+@_option(
+    "--log-level",
+    "HEADRACE_LOG_LEVEL",
+    "INFO",
+    "Of the JSON logs.",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+)
+def run(kubeconfig: Path | None, pod_name: str, **options: Any) -> None:
+    """Run the operator until SIGTERM."""
+    settings = Settings(
+        identity=f"{pod_name}_{uuid.uuid4().hex[:8]}", kubeconfig=kubeconfig, **options
+    )
+    logs.configure(settings.log_level)
+    try:
+        code = asyncio.run(_run(settings))
+    except NoAccess as refused:
+        print(f"headrace-operator could not start: {refused}", file=sys.stderr)
+        code = EXIT_FAILED
+    except Bug as bug:
+        lines = "".join(traceback.format_exception(bug))
+        print(f"headrace-operator found a bug in itself: {bug!r}\n{lines}", file=sys.stderr)
+        code = EXIT_BUG
+    # Not sys.exit: a thread of a library that still waits must not keep a process that is done.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _run(settings: Settings) -> int:
+    access = await configuration(settings.kubeconfig)
+    return await Runtime(settings, access, RECONCILERS, admin=None).run()
+
+
+@main.command()
+@_KUBECONFIG
+@click.option("--namespace", "namespaces", multiple=True, help="In this one; may be repeated.")
+@click.option("--all", "everywhere", is_flag=True, help="In all namespaces.")
+def release_finalizers(
+    kubeconfig: Path | None, namespaces: tuple[str, ...], everywhere: bool
+) -> None:
+    """Take the operator's finalizer off all Clusters, Topics and Quotas.
+
+    For when the operator is gone for good: what they would have cleaned up stays as it is.
+    """
+    if bool(namespaces) == everywhere:
+        raise click.UsageError("say which: --namespace NAME (may be repeated), or --all")
+    try:
+        count = asyncio.run(_release(kubeconfig, namespaces))
+    except (NoAccess, KubeError) as failed:
+        raise click.ClickException(str(failed)) from None
+    click.echo(f"released {count} resource{'' if count == 1 else 's'}")
+
+
+async def _release(kubeconfig: Path | None, namespaces: tuple[str, ...]) -> int:
+    kube = Kube(await configuration(kubeconfig))
+    try:
+        return await finalizers.release_all(kube, namespaces or (None,))
+    finally:
+        await kube.close()
+
+
+if __name__ == "__main__":
+    main()
