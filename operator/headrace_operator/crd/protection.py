@@ -1,7 +1,7 @@
 """deletionProtection, held by the API server itself: ValidatingAdmissionPolicies on DELETE.
 
 - Of a Cluster: the object says it. A namespace that is already terminating is let through, or it
-  would terminate for ever.
+  would terminate for ever. (Match conditions are not shown the namespace, validations are.)
 - Of a namespace: every Cluster in it is a parameter of the policy. `Ignore` for what cannot be
   evaluated: without the Cluster definition no namespace at all could be deleted otherwise.
 - Of a definition: a policy cannot list Clusters over all namespaces, so the operator keeps the
@@ -41,15 +41,21 @@ def policies() -> list[dict[str, Any]]:
 def _cluster() -> list[dict[str, Any]]:
     rule = Rule(
         cel="""oldObject == null || !has(oldObject.spec.deletionProtection)
-            || !oldObject.spec.deletionProtection""",
-        message="deletionProtection is on: set spec.deletionProtection to false first.",
+            || !oldObject.spec.deletionProtection
+            || (namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp))""",
+        message="the Cluster is protected: set its spec.deletionProtection to false first.",
     )
-    going = {
-        "name": "namespace-stays",
-        "expression": "namespaceObject == null || !has(namespaceObject.metadata.deletionTimestamp)",
-    }
-    resource = (GROUP, "*", "clusters")
-    return _policy("headrace-protects-clusters", resource, rule, matchConditions=[going])
+    # A deletion of all Clusters of a namespace is refused without naming one, so this does.
+    named = (
+        "'Cluster ' + oldObject.metadata.name + ' is protected:"
+        " set its spec.deletionProtection to false first.'"
+    )
+    return _policy(
+        "headrace-protects-clusters",
+        (GROUP, "*", "clusters"),
+        rule,
+        message_expression=named,
+    )
 
 
 def _namespace() -> list[dict[str, Any]]:
