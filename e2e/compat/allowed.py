@@ -21,7 +21,7 @@ DEDUPLICATED = "Kafka answers a partition that was named twice once, Headrace tw
 AT_ONCE = "Headrace creates the topic before it answers; Kafka answers first and creates later"
 
 ALLOWED = [
-    Allowance(path="throttle_time", why="no quotas yet, and Kafka may throttle when it is busy"),
+    Allowance(path="throttle_time", why="Kafka's rates and our buckets make other waits"),
     Allowance(path="*error_message", how=How.IN_WORDING, why="sentences for people are our own"),
     Allowance(path="*batch_index_error_message", how=How.IN_WORDING, why="our own sentences"),
     Allowance(path="cluster_id", why="drawn when a cluster is made"),

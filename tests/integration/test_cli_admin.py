@@ -132,3 +132,37 @@ def test_the_cluster_shows_its_broker(broker: Headrace) -> None:
     assert state["topics"] + state["internal_topics"] == len(topics)
     text = run("cluster", "status", "-b", broker.bootstrap).out.decode()
     assert "BROKER" in text and f"127.0.0.1:{broker.kafka_port}" in text
+
+
+def test_the_life_of_a_quota(broker: Headrace) -> None:
+    assert ask(broker, "quota", "list") == {"quotas": []}
+    app = ("--user", "ANONYMOUS", "--client-id-default")
+    entity = {"user": "ANONYMOUS", "client-id": None}
+    made = ask(broker, "quota", "set", *app, "producer_byte_rate=1e6", "request_percentage=12.5")
+    values = {"producer_byte_rate": 1_000_000.0, "request_percentage": 12.5}
+    assert made == {"entity": entity, "set": values}
+    assert ask(broker, "quota", "list") == {"quotas": [{"entity": entity, "values": values}]}
+    shown = run("quota", "list", "-b", broker.bootstrap).out.decode().splitlines()
+    assert shown[1].split("  ")[0] == "user ANONYMOUS, client-id (default)"
+    assert [line.split()[-2:] for line in shown[1:]] == [
+        ["producer_byte_rate", "1000000"],
+        ["request_percentage", "12.5"],
+    ]
+    removed = ask(broker, "quota", "reset", *app, "request_percentage")
+    assert removed == {"entity": entity, "removed": ["request_percentage"]}
+    assert ask(broker, "quota", "reset", *app)["removed"] == ["producer_byte_rate"]
+    assert ask(broker, "quota", "reset", *app)["removed"] == []
+    assert ask(broker, "quota", "list") == {"quotas": []}
+
+
+def test_quotas_that_cannot_be(broker: Headrace) -> None:
+    refused = ask(broker, "quota", "set", "--ip", "10.0.0.1", "producer_byte_rate=5", code=1)
+    assert refused["error"]["code"] == "INVALID_REQUEST"
+    for wrong in (
+        ("producer_byte_rate=5",),
+        ("--client-id", "app", "producer_byte_rate"),
+        ("--client-id", "app", "producer_byte_rate=fast"),
+        ("--client-id", "app", "--client-id-default", "producer_byte_rate=5"),
+    ):
+        done = run("quota", "set", *wrong, "-b", broker.bootstrap)
+        assert done.code == 2, done

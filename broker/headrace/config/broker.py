@@ -49,6 +49,13 @@ class BrokerSettings:
         (),
         "Addresses given to clients, by listener name; the listeners themselves by default.",
     )
+    control_listener_name: str = key(
+        "control.listener.name",
+        "CONTROL",
+        "The listener for the other brokers and the operator, if there is one of that name. "
+        "Quotas do not apply to it.",
+        kafka="extension",
+    )
     http_host: str = key(
         "http.host",
         "127.0.0.1",

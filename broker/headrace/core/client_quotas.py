@@ -29,7 +29,11 @@ CHANGES_MAX: Final = 10_000
 EXACT, DEFAULT, SPECIFIED = 0, 1, 2
 
 _KINDS: Final = (USER, CLIENT_ID, IP)
-_WHOLE_MAX: Final = {PRODUCE.key: INT64_MAX, FETCH.key: INT64_MAX, CONNECTION.key: INT32_MAX}
+_WHOLE_MAX: Final = {
+    PRODUCE.key: float(INT64_MAX),
+    FETCH.key: float(INT64_MAX),
+    CONNECTION.key: float(INT32_MAX),
+}
 """Quotas that are whole numbers, and the largest; the others may have a fraction."""
 _FRACTION: Final = 1e-6
 
@@ -193,7 +197,7 @@ def _refuse_value(keys: Sequence[str], key: str, value: float) -> Refusal | None
     if largest is None:
         return None
     if value > largest:
-        return _invalid(f"The quota {key} is at most {largest}.")
+        return _invalid(f"The quota {key} is at most {int(largest)}.")
     if value % 1.0 > _FRACTION:
         return _invalid(f"The quota {key} is a whole number.")
     return None

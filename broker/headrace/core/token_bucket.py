@@ -2,8 +2,7 @@
 
 All quotas are kept by this one algorithm. Kafka keeps controller mutations so (KIP-599) and the
 others by a rate over eleven sampled windows, which lets ten seconds' worth through at once and
-forgets it all at once: played against a client that sends as fast as it may, that rate was 10 to
-23 % over its limit in 30 s (ARCHITECTURE.md).
+forgets it all at once: its clients are 12 % over their limit in 30 s (ARCHITECTURE.md).
 """
 
 from typing import Final

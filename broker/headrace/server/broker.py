@@ -23,7 +23,7 @@ from headrace.server import crash
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.cold_readers import ColdReaders
-from headrace.server.controller import Controller
+from headrace.server.controller import Charge, Controller, free
 from headrace.server.disk_reserve import DiskReserve
 from headrace.server.dispatch import Dispatcher
 from headrace.server.flusher import Flusher
@@ -34,6 +34,7 @@ from headrace.server.listener import Listener
 from headrace.server.loop_watch import LoopWatch
 from headrace.server.metadata import Metadata
 from headrace.server.partitions import Partitions
+from headrace.server.quotas import Quotas
 from headrace.server.requests import RequestCounts
 from headrace.server.topic_bytes import TopicBytes
 from headrace.server.traffic import Traffic
@@ -68,6 +69,7 @@ class Broker:
         self.traffic = Traffic()
         self.topic_bytes = TopicBytes()
         self.cold_readers = ColdReaders()
+        self.quotas = Quotas(self.loop, self.clock, settings.control_listener_name)
         self.loop_watch = LoopWatch(self.loop)
         self.ready = False
         self.progress = "starting"
@@ -127,6 +129,7 @@ class Broker:
         self.groups = Groups(self)
         undo.push_async_callback(self.groups.close)
         self.metadata.subscribe(self._image_changed)
+        self.quotas.follow(self.metadata.image.quotas)
         self.housekeeping = Housekeeping(
             self.partitions, self.flusher, self.clock, lambda: self.settings
         )
@@ -227,16 +230,18 @@ class Broker:
         for name in old.topics:
             if name not in new.topics:
                 self.traffic.forget(name)
+        if old.quotas is not new.quotas:
+            self.quotas.follow(new.quotas)
         if old.settings is not new.settings:
             self.partitions.configure_all()
             for listener in self.listeners:
                 listener.configure(self.settings)
 
-    async def auto_create(self, name: str) -> Refusal | None:
+    async def auto_create(self, name: str, charge: Charge = free) -> Refusal | None:
         """Create a topic that was asked for; requests for the same one share the work."""
         task = self._creating.get(name)
         if task is None:
-            task = self.loop.create_task(self._create(name))
+            task = self.loop.create_task(self._create(name, charge))
             self._creating[name] = task
             task.add_done_callback(lambda _: self._creating.pop(name, None))
         done, _ = await asyncio.wait({task}, timeout=_AUTO_CREATE_WAIT_S)
@@ -244,12 +249,12 @@ class Broker:
             return Refusal(Code.LEADER_NOT_AVAILABLE, f"topic {name} is being created")
         return task.result()
 
-    async def _create(self, name: str) -> Refusal | None:
+    async def _create(self, name: str, charge: Charge) -> Refusal | None:
         if name in INTERNAL_TOPICS:
             refusal = await self.groups.create_topic(name)
             await self.partitions.all_open()
             return refusal
-        made = await self.controller.create_topic(NewTopic(name=name))
+        made = await self.controller.create_topic(NewTopic(name=name), charge=charge)
         await self.partitions.all_open()
         if isinstance(made, Refusal) and made.code != Code.TOPIC_ALREADY_EXISTS:
             return made

@@ -99,6 +99,7 @@ class Connection(asyncio.BufferedProtocol):
         "_held",
         "_host",
         "_large_frames",
+        "_muted",
         "_on_close",
         "_out",
         "_out_bytes",
@@ -134,6 +135,7 @@ class Connection(asyncio.BufferedProtocol):
         self._held = False
         self._paused = False
         self._writable = True
+        self._muted = False
         self._closing = False
         self._reason: str | None = None
 
@@ -240,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
         self._large_frames = size >= SCRATCH_BYTES // 4
 
     def _accept(self, frame: memoryview) -> None:
-        if self._held or self._queue or not self._writable:
+        if self._held or self._muted or self._queue or not self._writable:
             self._queue.append(bytearray(frame))
             self._queued_bytes += len(frame)
         else:
@@ -292,7 +294,9 @@ class Connection(asyncio.BufferedProtocol):
         """Send what is ready in order, execute what was waiting, read on if within bounds."""
         self._drain()
         try:
-            while self._queue and not (self._held or self._closing) and self._writable:
+            while self._queue and self._writable:
+                if self._held or self._muted or self._closing:
+                    break
                 frame = self._queue.popleft()
                 self._queued_bytes -= len(frame)
                 self._execute(memoryview(frame))
@@ -324,7 +328,8 @@ class Connection(asyncio.BufferedProtocol):
         if self.transport is None or self.transport.is_closing():
             return
         full = (
-            not self._writable
+            self._muted
+            or not self._writable
             or len(self._queue) + len(self._answers) >= self._host.requests_max
             or self._queued_bytes >= self._host.queued_bytes_max
         )
@@ -334,6 +339,24 @@ class Connection(asyncio.BufferedProtocol):
         elif self._paused and not full and not self._closing:
             self._paused = False
             self.transport.resume_reading()
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener it came in through."""
+        return self._host.name
+
+    def mute(self) -> None:
+        """Read and execute nothing until `unmute`; what was executed is answered as ever."""
+        self._muted = True
+        if self.transport is not None and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def unmute(self) -> None:
+        """Go on, unless the connection was closed meanwhile."""
+        self._muted = False
+        if self.transport is not None:
+            self._work()
 
     def stop_reading(self) -> None:
         """Read and execute nothing more; what was executed is still answered."""

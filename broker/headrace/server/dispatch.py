@@ -16,6 +16,7 @@ from headrace.base.errors import Code
 from headrace.base.invariant import Bug
 from headrace.server import crash
 from headrace.server.connection import Answer, Connection, Outcome
+from headrace.server.loop_time import LoopTime
 from headrace.wire import messages
 from headrace.wire.framing import ProtocolError, RequestHeader, read_header
 from headrace.wire.versions import API_VERSIONS, APIS, PRODUCE
@@ -50,6 +51,7 @@ class Dispatcher:
         self._frame_handlers = FRAME_HANDLERS
         self._handlers = HANDLERS
         self._requests = broker.requests
+        self.quotas = broker.quotas
         self._tasks: set[asyncio.Task[None]] = set()
 
     def execute(self, connection: Connection, frame: memoryview, listener: str) -> Outcome:
@@ -64,6 +66,8 @@ class Dispatcher:
             if api is None or key != PRODUCE or not 0 <= version < api.served_from:
                 raise ProtocolError(f"API key {key} version {version} is not served here")
         self._requests.count(key)
+        if self.quotas.active:
+            self.quotas.begin()
         frame_handler = self._frame_handlers.get(key)
         if frame_handler is not None:
             return frame_handler(self._broker, connection, header, frame)
@@ -93,7 +97,12 @@ class Dispatcher:
     ) -> None:
         parts: bytes | None = None
         try:
-            parts = self._encode(connection, header, await handling)
+            if self.quotas.active:
+                timed = LoopTime(handling)
+                fields = await timed
+                parts = self._encode(connection, header, fields, timed.spent_ns)
+            else:
+                parts = self._encode(connection, header, await handling)
         except Exception as bug:
             self._fault(connection, header, bug)
         except Bug as bug:
@@ -101,8 +110,16 @@ class Dispatcher:
         answer.resolve(parts)
 
     def _encode(
-        self, connection: Connection, header: RequestHeader, fields: Fields
+        self,
+        connection: Connection,
+        header: RequestHeader,
+        fields: Fields,
+        spent_ns: int | None = None,
     ) -> bytes | None:
+        if self.quotas.active:
+            wait_ms = self.quotas.answered(connection, header.client_id, fields, spent_ns)
+            if wait_ms and messages.tells_throttle_time(header.api_key, header.api_version):
+                fields = {**fields, "throttle_time_ms": wait_ms}
         error = fields.get("error_code", 0)
         if error:
             self._requests.count_error(header.api_key, int(error))

@@ -75,6 +75,15 @@ class Listener:
         settings = self._settings
         self.connections.add(connection)
         self._per_host[host] += 1
+        quotas = self._dispatcher.quotas
+        if quotas.connection.enforced:
+            wait_ms = quotas.connecting(self.name, host)
+            if wait_ms:
+                connection.mute()
+                # uvloop begins to read after this, whatever it was told before.
+                self._loop.call_soon(connection.mute)
+                self._loop.call_later(wait_ms / 1000, connection.close)
+                return True
         if len(self.connections) > settings.max_connections:
             log.warning("connection refused: max.connections is reached", peer=host)
             return False

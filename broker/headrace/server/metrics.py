@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from headrace.server.metric_lines import Family, line
+from headrace.server.quota_metrics import quota_lines
 from headrace.wire.versions import APIS, FETCH, PRODUCE
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _lines(broker: "Broker") -> Iterator[str]:
     yield from _server(broker)
     yield from _cleaner(broker)
     yield from _requests(broker)
+    yield from quota_lines(broker.quotas, broker.clock.monotonic_ms())
     yield from _topics(broker)
     yield from _partitions(broker)
     yield from broker.group_metrics()

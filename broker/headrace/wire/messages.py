@@ -7,6 +7,7 @@ Answers are nested mappings with Kafka's field names in snake case, `_ms` kept, 
 import struct
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any, Final
 
 from headrace.base.invariant import Bug
@@ -91,6 +92,13 @@ def read_response(api_key: int, version: int, frame: bytes | memoryview) -> Any:
 def response_header_flexible(api_key: int, version: int) -> bool:
     """ApiVersions answers always have the old header: the client cannot know better yet."""
     return version >= APIS[api_key].flexible_from and api_key != API_VERSIONS
+
+
+@cache
+def tells_throttle_time(api_key: int, version: int) -> bool:
+    """Whether answers of that version have a place for throttle_time_ms."""
+    schema = schema_of(message_class(api_key, version, RESPONSE))
+    return any(spec.name == "throttle_time_ms" for spec in schema.fields)
 
 
 def preload() -> Iterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from e2e.compat.differential.sequence import WRITTEN, Sequence
-from e2e.compat.sequences import configs, fetch, groups, produce, topics  # noqa: F401 - they collect themselves
+from e2e.compat.sequences import configs, fetch, groups, produce, quotas, topics  # noqa: F401 - they collect themselves
 from e2e.compat.sequences.bounds import bounds
 from e2e.compat.sequences.walks import walks
 

@@ -324,6 +324,19 @@ REQUESTS: dict[str, Fields] = {
         "timeout_ms": 5000,
     },
     "offset_delete": _offset_delete,
+    "describe_client_quotas": lambda p, t, g: {
+        "components": [{"entity_type": "client-id", "match_type": 0, "match": g}],
+        "strict": True,
+    },
+    "alter_client_quotas": lambda p, t, g: {
+        "entries": [
+            {
+                "entity": [{"entity_type": "client-id", "entity_name": g}],
+                "ops": [{"key": "producer_byte_rate", "value": 1e6, "remove": False}],
+            }
+        ],
+        "validate_only": False,
+    },
     "describe_quorum": lambda p, t, g: {
         "topics": [{"topic_name": "__cluster_metadata", "partitions": [{"partition_index": 0}]}]
     },

@@ -213,3 +213,23 @@ def test_after_stop_reading_what_was_executed_is_still_answered(peer: Peer) -> N
     assert bytes(peer.transport.sent) == body_of(b"P1")
     assert not peer.connection.owes_answers
     assert not peer.transport.reading
+
+
+def test_a_muted_connection_reads_and_executes_nothing_until_it_may(peer: Peer) -> None:
+    peer.connection.mute()
+    assert not peer.transport.reading
+    peer.send(frame(b"a") + frame(b"b"))
+    assert peer.host.executed == []
+    peer.connection.unmute()
+    assert peer.host.executed == [body_of(b"a"), body_of(b"b")]
+    assert peer.transport.reading
+
+
+def test_what_waits_while_muted_is_answered_and_nothing_more_is_executed(peer: Peer) -> None:
+    peer.send(frame(b"P"))
+    peer.connection.mute()
+    peer.send(frame(b"a"))
+    peer.host.waiting[0][0].resolve(b"answer")
+    assert peer.transport.sent.endswith(b"answer")
+    assert len(peer.host.executed) == 1
+    assert not peer.transport.reading

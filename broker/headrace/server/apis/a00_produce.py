@@ -83,13 +83,18 @@ def handle_frame(
             if waits and partition.replica.high_watermark < end_offset:
                 waiting.append((partition, end_offset))
         answers.append((topic, produceds))
+    throttle_ms = 0
+    if broker.quotas.active:
+        throttle_ms = broker.quotas.produced(connection, header.client_id, len(frame))
     if acks == 0:
         if any(p.code for _, produceds in answers for p in produceds):
             connection.close("a produce with acks=0 failed; closing is how its client learns it")
         return None
     if waiting:
-        return _Waiting(broker, connection, header, request.timeout_ms, answers, waiting).answer
-    return produce.write_produce(version, header.correlation_id, answers)
+        return _Waiting(
+            broker, connection, header, request.timeout_ms, answers, waiting, throttle_ms
+        ).answer
+    return produce.write_produce(version, header.correlation_id, answers, throttle_ms)
 
 
 def _is_zstd(frame: memoryview, start: int, end: int) -> bool:
@@ -127,7 +132,16 @@ def _refused(index: int, why: Refusal, partition: "Partition | None" = None) -> 
 class _Waiting:
     """A produce that is appended and not yet committed everywhere it must be."""
 
-    __slots__ = ("_answers", "_broker", "_header", "_left", "_pending", "_timer", "answer")
+    __slots__ = (
+        "_answers",
+        "_broker",
+        "_header",
+        "_left",
+        "_pending",
+        "_throttle_ms",
+        "_timer",
+        "answer",
+    )
 
     def __init__(
         self,
@@ -137,10 +151,12 @@ class _Waiting:
         timeout_ms: int,
         answers: Produceds,
         waiting: "list[tuple[Partition, int]]",
+        throttle_ms: int,
     ) -> None:
         self.answer = Answer(connection, holds=False)
         self._broker, self._header, self._answers = broker, header, answers
         self._pending = waiting
+        self._throttle_ms = throttle_ms
         self._left = len(waiting)
         self._timer = broker.loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
         for partition, end_offset in waiting:
@@ -168,7 +184,9 @@ class _Waiting:
                 self._fail(partition, Code.REQUEST_TIMED_OUT)
         header = self._header
         self.answer.resolve(
-            produce.write_produce(header.api_version, header.correlation_id, self._answers)
+            produce.write_produce(
+                header.api_version, header.correlation_id, self._answers, self._throttle_ms
+            )
         )
 
     def _fail(self, partition: "Partition", code: Code) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from headrace.base.errors import Code
-from headrace.core.fetch_sessions import Fetch, Key
+from headrace.core.fetch_sessions import NO_SESSION, Fetch, Key
 from headrace.server import fetching
 from headrace.server.connection import Answer, Connection, Outcome
 from headrace.server.fetching import Bytes, DelayedFetch, Found, Terms
@@ -59,8 +59,17 @@ def handle_frame(
         committed_only=request.isolation_level == _READ_COMMITTED,
         is_consumer=request.replica_id < 0,
     )
+    reply = _Reply(broker, connection, header, session, terms)
+    quotas = broker.quotas
+    if quotas.active:
+        wait_ms = quotas.fetch_refused(connection, header.client_id)
+        if wait_ms:
+            return reply.refuse(wait_ms)
+        limit = quotas.fetch_bytes_max(connection, header.client_id)
+        if limit is not None:
+            terms.max_bytes = min(terms.max_bytes, limit)
+            terms.min_bytes = min(terms.min_bytes, limit)
     found, total, urgent = fetching.look(broker, session.wanted, terms)
-    reply = _Reply(broker, header, session, terms)
     if total >= terms.min_bytes or urgent or terms.max_wait_ms <= 0 or not session.wanted:
         records = fetching.read_nowait(found, broker.cold_readers)
         if records is not None:
@@ -68,6 +77,8 @@ def handle_frame(
         reply.answer = Answer(connection, holds=True)
         reply.read_cold(found)
         return reply.answer
+    if quotas.active:
+        quotas.waits(connection, header.client_id)
     reply.answer = Answer(connection, holds=True)
     delayed = DelayedFetch(
         broker.loop,
@@ -83,20 +94,29 @@ def handle_frame(
 class _Reply:
     """One Fetch on its way to its answer."""
 
-    __slots__ = ("_broker", "_header", "_session", "_terms", "answer")
+    __slots__ = ("_broker", "_connection", "_header", "_session", "_terms", "answer")
 
     def __init__(
         self,
         broker: "Broker",
+        connection: Connection,
         header: RequestHeader,
         session: Fetch[FetchPartition],
         terms: Terms,
     ) -> None:
-        self._broker, self._header, self._session, self._terms = broker, header, session, terms
+        self._broker, self._connection, self._header = broker, connection, header
+        self._session, self._terms = session, terms
         self.answer: Answer | None = None
 
     def give(self, found: list[Found]) -> None:
         """Read what was found, from memory or in a thread, and answer."""
+        quotas = self._broker.quotas
+        if quotas.active:
+            quotas.begin()
+            wait_ms = quotas.fetch_refused(self._connection, self._header.client_id)
+            if wait_ms:
+                self._resolve(self.refuse(wait_ms))
+                return
         records = fetching.read_nowait(found, self._broker.cold_readers)
         if records is None:
             self.read_cold(found)
@@ -130,6 +150,25 @@ class _Reply:
     def _resolve(self, chunks: list[Bytes]) -> None:
         assert self.answer is not None
         self.answer.resolve(chunks)
+
+    def refuse(self, wait_ms: int) -> list[Bytes]:
+        """No records for a client beyond its quota, only how long to wait (KIP-219).
+
+        The session that it asked for is made when it is given something.
+        """
+        header, session = self._header, self._session
+        code, session_id = Code.NONE, NO_SESSION
+        if not session.creates:
+            now_ms = self._broker.clock.monotonic_ms()
+            code, session_id = self._broker.fetch_sessions.answer(session, now_ms)
+        return codec.write_fetch(
+            header.api_version,
+            header.correlation_id,
+            [],
+            code=code,
+            session_id=session_id,
+            throttle_time_ms=wait_ms,
+        )
 
     def encode(self, found: list[Found], records: list[Bytes]) -> list[Bytes]:
         """The answer's chunks; in a session only what its fetcher does not know."""
@@ -169,8 +208,17 @@ class _Reply:
                 topics[-1][1].append(fetched)
             else:
                 topics.append((_topic(key), [fetched]))
+        throttle_ms = 0
+        if broker.quotas.active:
+            size_bytes = sum(map(len, records))
+            throttle_ms = broker.quotas.fetched(self._connection, header.client_id, size_bytes)
         return codec.write_fetch(
-            header.api_version, header.correlation_id, topics, code=code, session_id=session_id
+            header.api_version,
+            header.correlation_id,
+            topics,
+            code=code,
+            session_id=session_id,
+            throttle_time_ms=throttle_ms,
         )
 
 

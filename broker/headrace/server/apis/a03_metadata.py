@@ -96,7 +96,7 @@ async def _asked(
         return _absent(Code.INVALID_REQUEST, "", _ZERO_ID, operations)
     topic = image.topics.get(item.name)
     if topic is None:
-        refusal = await _create(broker, item.name, may_create)
+        refusal = await _create(broker, item.name, context, may_create)
         if refusal is not None:
             return _absent(refusal.code, item.name, _ZERO_ID, operations)
         topic = broker.metadata.image.topics.get(item.name)
@@ -105,13 +105,20 @@ async def _asked(
     return _topic(broker, topic, context, with_operations)
 
 
-async def _create(broker: "Broker", name: str, may_create: bool) -> Refusal | None:
+async def _create(
+    broker: "Broker", name: str, context: RequestContext, may_create: bool
+) -> Refusal | None:
     refusal = check_topic_name(name)
     if refusal is not None:
         return refusal
     if not (may_create and broker.settings.auto_create_topics_enable):
         return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name}")
-    return await broker.auto_create(name)
+    mutations = broker.quotas.mutations(context.listener, context.client_id, strict=True)
+    refusal = await broker.auto_create(name, mutations.charge)
+    if refusal is not None and refusal.code == Code.THROTTLING_QUOTA_EXCEEDED:
+        # An answer of Metadata has no such error; its client asks again, as in Kafka.
+        return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, refusal.message)
+    return refusal
 
 
 def _topic(

@@ -14,15 +14,19 @@ from headrace.config.describe import Described, describe_topic
 from headrace.core.controller import NewTopic, too_many
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.outcome import outcome
+from headrace.server.quotas import Mutations
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 _TELLS_SETTINGS = 5
+_KNOWS_QUOTAS = 6
 
 
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Create each topic, or only say whether it could be."""
+    strict = context.api_version >= _KNOWS_QUOTAS
+    mutations = broker.quotas.mutations(context.listener, context.client_id, strict=strict)
     times = Counter(item.name for item in request.topics)
     largest = broker.settings.partitions_per_request_max
     asked = sum(max(item.num_partitions, len(item.assignments), 1) for item in request.topics)
@@ -37,13 +41,18 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
             if asked > largest:
                 topics.append(_refused(item, too_many(broker.settings)))
             else:
-                topics.append(await _create(broker, item, request.validate_only, context))
+                dry = request.validate_only
+                topics.append(await _create(broker, item, dry, context, mutations))
     await broker.partitions.all_open()
-    return {"topics": topics}
+    return {"topics": topics, "throttle_time_ms": mutations.throttle_ms}
 
 
 async def _create(
-    broker: "Broker", item: Any, validate_only: bool, context: RequestContext
+    broker: "Broker",
+    item: Any,
+    validate_only: bool,
+    context: RequestContext,
+    mutations: Mutations,
 ) -> Fields:
     new = NewTopic(
         name=item.name,
@@ -52,7 +61,9 @@ async def _create(
         assignments=tuple((a.partition_index, tuple(a.broker_ids)) for a in item.assignments),
         settings=tuple((config.name, config.value) for config in item.configs),
     )
-    made = await broker.controller.create_topic(new, validate_only=validate_only)
+    made = await broker.controller.create_topic(
+        new, validate_only=validate_only, charge=mutations.charge
+    )
     if isinstance(made, Refusal):
         return _refused(item, made)
     return _created(broker, made, with_settings=context.api_version >= _TELLS_SETTINGS)

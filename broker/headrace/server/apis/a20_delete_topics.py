@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ZERO = UUID(int=0)
 _FIRST_WITH_DISABLED_CODE = 3
+_KNOWS_QUOTAS = 5
 
 Asked = tuple[str | None, UUID]
 
@@ -34,6 +35,8 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         code = Code.TOPIC_DELETION_DISABLED if new else Code.INVALID_REQUEST
         refusal = Refusal(code, "Topic deletion is disabled (delete.topic.enable).")
         return {"responses": [_item(name, topic_id, refusal) for name, topic_id in asked]}
+    strict = context.api_version >= _KNOWS_QUOTAS
+    mutations = broker.quotas.mutations(context.listener, context.client_id, strict=strict)
     times = Counter(asked)
     found = Counter(topic.topic_id for item in times if (topic := _find(broker, *item)) is not None)
     answers = []
@@ -41,10 +44,12 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         topic = _find(broker, name, topic_id)
         refusal_or_none = _refuse(name, topic_id, count, topic, found)
         if refusal_or_none is None and topic is not None:
-            refusal_or_none = await broker.controller.delete_topic(topic)
+            refusal_or_none = mutations.charge(len(topic.partitions))
+            if refusal_or_none is None:
+                refusal_or_none = await broker.controller.delete_topic(topic)
             name, topic_id = topic.name, topic.topic_id
         answers.append(_item(name, topic_id, refusal_or_none))
-    return {"responses": answers}
+    return {"responses": answers, "throttle_time_ms": mutations.throttle_ms}
 
 
 def _find(broker: "Broker", name: str | None, topic_id: UUID) -> TopicState | None:
