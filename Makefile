@@ -56,3 +56,5 @@ lock: setup
 	    --no-header --output-file requirements/broker.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --no-header --extra operator --output-file requirements/operator.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-header --allow-unsafe --output-file requirements/build.txt requirements/build.in

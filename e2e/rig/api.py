@@ -141,14 +141,21 @@ class Api:
         self.stop()
 
 
-def start(*, host: str = LOOPBACK, port: int | None = None, arguments: Sequence[str] = ()) -> Api:
+def start(
+    *,
+    host: str = LOOPBACK,
+    port: int | None = None,
+    name: str | None = None,
+    arguments: Sequence[str] = (),
+) -> Api:
     """Builds what is missing, starts etcd and kube-apiserver, and returns once /readyz is ok.
 
     host:      the address to listen on
+    name:      of the folders for state and logs; None makes a new one
     arguments: further flags of kube-apiserver; the last of two with one name wins
     Raises RigFailed with the end of the log that explains it, BuildFailed if Go failed.
     """
-    name = f"api-{os.getpid()}-{next(_numbers)}"
+    name = name or f"api-{os.getpid()}-{next(_numbers)}"
     folder, logs = RUN / name, LOGS / name
     for each in (folder, logs):
         shutil.rmtree(each, ignore_errors=True)
@@ -174,6 +181,11 @@ def start(*, host: str = LOOPBACK, port: int | None = None, arguments: Sequence[
             f"--service-account-signing-key-file={private}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             "--authorization-mode=Node,RBAC",
+            # How it reaches kubelets, for logs and exec.
+            f"--kubelet-client-certificate={admin.certificate}",
+            f"--kubelet-client-key={admin.key}",
+            f"--kubelet-certificate-authority={authority.pair.certificate}",
+            "--kubelet-preferred-address-types=InternalIP",
             "--allow-privileged=true",
             f"--bind-address={host}",
             f"--secure-port={address.rpartition(':')[2]}",

@@ -65,6 +65,8 @@ PROGRAMS = {
     **{name: _containerd(name) for name in ("containerd", "containerd-shim-runc-v2", "ctr")},
     "etcd": Program(module="etcd", package="go.etcd.io/etcd/server/v3"),
     "etcdctl": Program(module="etcd", package="go.etcd.io/etcd/etcdctl/v3"),
+    "pause": Program(module="pause", package="."),
+    "etcdutl": Program(module="etcd", package="go.etcd.io/etcd/etcdutl/v3"),
     "helm": Program(module="helm", package="helm.sh/helm/v4/cmd/helm"),
     "coredns": Program(module="coredns", package="github.com/coredns/coredns"),
 }
