@@ -4,6 +4,7 @@ what a killed run left."""
 import contextlib
 import signal
 import sys
+import time
 
 from e2e.rig import clean, cluster
 
@@ -18,9 +19,9 @@ def main() -> None:
     with cluster.start() as rig:
         print(f"export KUBECONFIG={rig.kubeconfig}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+            while True:
+                time.sleep(1.0)
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     main()

@@ -79,7 +79,7 @@ def start(said: Callable[[str], None] = print) -> Rig:
         pause = images.pause()
         for node in NODES:
             rig.daemons.append(start_containerd(node))
-            images.load(node, pause)
+        images.load(NODES, pause)
         step("three containerd run")
         rig.daemons += [start_kubelet(node, server) for node in NODES]
         rig.daemons += [network.start_proxy(server), network.start_names(server)]

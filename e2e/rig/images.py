@@ -10,7 +10,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from e2e.rig.binaries import binary
@@ -110,9 +111,15 @@ def archive(image: str) -> Path:
     return path
 
 
-def load(node: Node, image: str) -> None:
-    """Gives a node the image."""
-    ctr(node, "images", "import", str(archive(image)), timeout_s=LOAD_TIMEOUT_S)
+def load(nodes: Sequence[Node], image: str) -> None:
+    """Gives the nodes the image, all at once."""
+    path = str(archive(image))
+
+    def give(node: Node) -> str:
+        return ctr(node, "images", "import", path, timeout_s=LOAD_TIMEOUT_S)
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(give, nodes))
 
 
 def push(image: str, name: str) -> None:
