@@ -64,12 +64,13 @@ class Elector:
         self._watch_ends = threading.Event()
 
     @property
-    def leading(self) -> bool:
-        return self._election.leading
+    def acting(self) -> bool:
+        """Whether this process may act now."""
+        return self._election.may_act(self._clock.monotonic_ms())
 
     def guard(self) -> None:
         """Raise LeaseLost unless this process may act now. Cheap: it stands before each write."""
-        if not self._election.may_act(self._clock.monotonic_ms()):
+        if not self.acting:
             raise LeaseLost("this process does not hold the Lease; another one may be acting")
 
     async def acquire(self) -> None:
@@ -77,7 +78,7 @@ class Elector:
         while not self._election.leading:
             await self._turn()
         threading.Thread(target=self._watch, name="lease watchdog", daemon=True).start()
-        while not self._election.may_act(self._clock.monotonic_ms()):
+        while not self.acting:
             await self._turn()
         _LOG.info("lease_acquired", lease=self._name, identity=self._identity)
 
@@ -112,7 +113,7 @@ class Elector:
             else:
                 await self._write(ask)
         except KubeError as failed:
-            _LOG.warning("lease_request_failed", leading=self.leading, error=str(failed))
+            _LOG.warning("lease_request_failed", acting=self.acting, error=str(failed))
 
     async def _read(self) -> None:
         lease = await self._kube.find(LEASE, self._namespace, self._name)

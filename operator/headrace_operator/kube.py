@@ -160,14 +160,19 @@ class Kube:
         )
 
     async def patch_status(
-        self, key: Key, status: Object, *, uid: str, manager: str = STATUS_MANAGER
+        self, key: Key, status: Object, *, resource_version: str, manager: str = STATUS_MANAGER
     ) -> Object:
-        """Server-side apply of the status subresource. Conflict where `uid` is not the object's:
-        a status must not land on a namesake that came after."""
+        """Server-side apply of the status subresource. Conflict unless `resource_version` is the
+        current one: a status must not land on a namesake that came after, and of the UID the
+        server takes no notice here."""
         obj = {
             "apiVersion": key.kind.api_version,
             "kind": key.kind.name,
-            "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "resourceVersion": resource_version,
+            },
             "status": status,
         }
         return await self._request(

@@ -75,6 +75,8 @@ class Election:
         if self._asked_ms is None:
             return 0
         turn_ms = self._asked_ms + RETRY_MS
+        if self.leading and self._asked_ms < self._acts_from_ms:
+            return min(turn_ms, self._acts_from_ms)
         if self._stale or self.leading:
             return turn_ms
         return min(turn_ms, max(self._asked_ms + 1, self._free_ms()))

@@ -187,7 +187,7 @@ class Runtime:
         )
 
     def _render_metrics(self) -> bytes:
-        return self._metrics.render(self._store, self._queue, leading=self._elector.leading)
+        return self._metrics.render(self._store, self._queue, leading=self._elector.acting)
 
 
 def _exit_code(done: set["asyncio.Task[Any]"]) -> int:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from headrace_operator.context import Context
+from headrace_operator.errors import Conflict
 from headrace_operator.kinds import Object, key_of, kind_of
 
 READY: Final = "Ready"
@@ -21,6 +22,9 @@ AVAILABLE: Final = "Available"
 
 MESSAGE_CHARACTERS_MAX: Final = 1024
 """A sentence; what is longer names too many things."""
+
+_ATTEMPTS: Final = 3
+"""Where the store is behind the API server, the second one succeeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +51,14 @@ def available(value: bool | None, reason: str, message: str) -> Says:
     return Says(type=AVAILABLE, value=value, reason=reason, message=message)
 
 
-def rendered(obj: Object, says: Sequence[Says], fields: Object, now_ms: int) -> Object:
-    """The whole status to apply: `fields`, observedGeneration and the conditions."""
-    generation = obj["metadata"].get("generation", 0)
+def rendered(
+    current: Object, generation: int, says: Sequence[Says], fields: Object, now_ms: int
+) -> Object:
+    """The whole status to apply to `current`: `fields`, the generation that was looked at, and
+    the conditions, which keep their transition times from it."""
     before = {
         condition["type"]: condition
-        for condition in (obj.get("status") or {}).get("conditions") or []
+        for condition in (current.get("status") or {}).get("conditions") or []
     }
     now = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     conditions = []
@@ -103,13 +109,39 @@ async def write(
     exclude_none=True) gives them: a default that only the API server fills in would look like a
     difference for ever. Raises KubeError; NotFound or Conflict mean that the object went away.
     """
-    status = rendered(obj, says, fields or {}, context.clock.wall_ms())
-    if is_written(obj, status):
-        return obj
-    kind = kind_of(obj)
-    answer = await context.kube.patch_status(key_of(kind, obj), status, uid=obj["metadata"]["uid"])
-    context.store.put(kind, answer)
-    return answer
+    kind, current = kind_of(obj), obj
+    for attempt in range(_ATTEMPTS):
+        status = rendered(
+            current,
+            obj["metadata"].get("generation", 0),
+            says,
+            fields or {},
+            context.clock.wall_ms(),
+        )
+        if is_written(current, status):
+            return current
+        try:
+            answer = await context.kube.patch_status(
+                key_of(kind, obj),
+                status,
+                resource_version=current["metadata"]["resourceVersion"],
+            )
+        except Conflict:
+            current = await context.kube.get(kind, obj["metadata"]["namespace"], _name(obj))
+            if attempt == _ATTEMPTS - 1 or _uid(current) != _uid(obj):
+                raise
+        else:
+            context.store.put(kind, answer)
+            return answer
+    raise Conflict(f"the status of {key_of(kind, obj)} changes all the time")
+
+
+def _name(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"]["uid"])
 
 
 def _by_type(condition: Any) -> str:
