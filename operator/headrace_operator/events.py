@@ -1,7 +1,8 @@
 """Kubernetes Events about our resources: each said once, not once a pass.
 
 An event is posted when (object, reason, note) was not posted within REPEAT_SECONDS. A quiet
-operator therefore writes none. Losing one is harmless, so a failure to post is only logged; the
+operator therefore writes none. Losing one is harmless, so a failure to post is only logged and said
+again with the next pass; the
 guard keeps a process that lost its Lease from posting at all.
 """
 
@@ -52,7 +53,8 @@ class Events:
         """One sentence about an object (apiVersion, kind, metadata). `reason` is one CamelCase
         word, `related` another object it is about, such as the pod of a Cluster."""
         note = note[:NOTE_CHARACTERS_MAX]
-        if not self._is_news((regarding["metadata"]["uid"], reason, note)):
+        said = (regarding["metadata"]["uid"], reason, note)
+        if not self._is_news(said):
             return
         metadata = regarding["metadata"]
         event = {
@@ -78,6 +80,7 @@ class Events:
         try:
             await self._kube.create_event(event)
         except KubeError as failed:
+            self._said.pop(said, None)
             _LOG.warning("event_not_posted", reason=reason, error=str(failed))
 
     def _is_news(self, said: tuple[str, str, str]) -> bool:

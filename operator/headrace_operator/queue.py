@@ -51,10 +51,6 @@ class Queue:
         self._schedule.add_at(key, self._lane_of(key), at_ms)
         self._pump()
 
-    def clear(self) -> None:
-        """Forget what waits; what runs goes on."""
-        self._schedule.clear()
-
     @property
     def waiting(self) -> int:
         return self._schedule.waiting
@@ -116,6 +112,7 @@ class Queue:
             self._schedule.failed(key, self._clock.monotonic_ms())
             raise
         except BaseException as bug:
+            self._schedule.failed(key, self._clock.monotonic_ms())
             if self._broken is not None and not self._broken.done():
                 self._broken.set_exception(bug)
             return

@@ -156,20 +156,6 @@ class Schedule:
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
-    def clear(self) -> None:
-        """Forget everything that does not run."""
-        for key, entry in list(self._entries.items()):
-            entry.again = entry.due_ms = None
-            if entry.state is not _State.RUNNING:
-                del self._entries[key]
-        for lane in self._lanes.values():
-            lane.urgent.clear()
-            lane.background.clear()
-        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.running}
-        self._turns.clear()
-        self._timers.clear()
-        self.waiting = 0
-
     def longest_wait_ms(self, now_ms: int) -> int:
         """How long the key that waits longest has waited."""
         return self._oldest(now_ms, (_State.URGENT, _State.BACKGROUND))

@@ -7,7 +7,7 @@ and "not here" means "not known".
 """
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,12 +23,6 @@ def version_of(obj: Object) -> int:
     """The resourceVersion as the number it is; comparable within a resource since Kubernetes
     1.35 by contract (KEP-5504), on every etcd-backed server by construction."""
     return int(obj["metadata"].get("resourceVersion") or 0)
-
-
-def controller_uids(obj: Object) -> Iterator[Hashable]:
-    """The UIDs of an object's owners."""
-    for reference in obj["metadata"].get("ownerReferences") or []:
-        yield reference["uid"]
 
 
 def lean(kind: Kind, obj: Object) -> Object:
@@ -67,6 +61,8 @@ class _Shelf:
     by_owner: dict[Hashable, dict[Key, None]] = field(default_factory=dict)
     tombstones: dict[str, int] = field(default_factory=dict)
     complete: bool = False
+    swept_version: int = 0
+    """Of the last sweep: what it did not show and is not newer is gone."""
 
     def place(self, key: Key, obj: Object) -> None:
         self.remove(key)
@@ -128,15 +124,9 @@ class Store:
     def put(self, kind: Kind, obj: Object) -> Change | None:
         """An object as an event or an answer showed it; None where that is old news."""
         shelf, key = self._shelves[kind], key_of(kind, obj)
-        old = shelf.objects.get(key)
-        version = version_of(obj)
-        if version <= shelf.tombstones.get(obj["metadata"].get("uid", ""), -1):
+        if key not in shelf.objects and version_of(obj) <= shelf.swept_version:
             return None
-        if old is not None and version <= version_of(old):
-            return None
-        kept = lean(kind, obj)
-        shelf.place(key, kept)
-        return Change(key=key, old=old, new=kept)
+        return _put(shelf, key, kind, obj)
 
     def drop(self, kind: Kind, obj: Object) -> Change | None:
         """The object of a DELETED event, whose resourceVersion is that of the deletion."""
@@ -151,14 +141,13 @@ class Store:
 
     def sweep(self, kind: Kind) -> "Sweep":
         """Begin to take in a complete LIST of all that is kept of this kind."""
-        return Sweep(self, self._shelves[kind], kind)
+        return Sweep(self._shelves[kind], kind)
 
 
 class Sweep:
     """One complete LIST on its way in, page by page, so that it is never in memory whole."""
 
-    def __init__(self, store: Store, shelf: _Shelf, kind: Kind) -> None:
-        self._store = store
+    def __init__(self, shelf: _Shelf, kind: Kind) -> None:
         self._shelf = shelf
         self._kind = kind
         self._seen: set[Key] = set()
@@ -166,8 +155,9 @@ class Sweep:
 
     def take(self, items: Iterable[Object]) -> None:
         for item in items:
-            self._seen.add(key_of(self._kind, item))
-            change = self._store.put(self._kind, item)
+            key = key_of(self._kind, item)
+            self._seen.add(key)
+            change = _put(self._shelf, key, self._kind, item)
             if change is not None:
                 self._changes.append(change)
 
@@ -182,5 +172,17 @@ class Sweep:
                 shelf.remove(key)
                 self._changes.append(Change(key=key, old=obj, new=None))
         shelf.tombstones = {u: v for u, v in shelf.tombstones.items() if v > resource_version}
+        shelf.swept_version = max(shelf.swept_version, resource_version)
         shelf.complete = True
         return self._changes
+
+
+def _put(shelf: _Shelf, key: Key, kind: Kind, obj: Object) -> Change | None:
+    old, version = shelf.objects.get(key), version_of(obj)
+    if version <= shelf.tombstones.get(obj["metadata"].get("uid", ""), -1):
+        return None
+    if old is not None and version <= version_of(old):
+        return None
+    kept = lean(kind, obj)
+    shelf.place(key, kept)
+    return Change(key=key, old=old, new=kept)
