@@ -1,9 +1,8 @@
 """Kubernetes Events about our resources: each said once, not once a pass.
 
 An event is posted when (object, reason, note) was not posted within REPEAT_SECONDS. A quiet
-operator therefore writes none. Losing one is harmless, so a failure to post is only logged and said
-again with the next pass; the
-guard keeps a process that lost its Lease from posting at all.
+operator therefore writes none. Losing one is harmless: a failure to post is logged, and the next
+pass says it again. The guard keeps a process that lost its Lease from posting at all.
 """
 
 import uuid

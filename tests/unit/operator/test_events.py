@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from headrace_operator.errors import Unreachable
 from headrace_operator.events import NOTE_CHARACTERS_MAX, REPEAT_SECONDS, Events
 
