@@ -1,10 +1,10 @@
-# All there is to remember: demo, test, check, bench, compat. Each sets up what it needs.
+# All there is to remember: demo, test, check, bench, compat, e2e. Each sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: setup demo test check gen bench compat clean lock
+.PHONY: setup demo test check gen bench compat e2e clean lock
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ bench: setup
 
 compat: setup
 	$(BIN)/python -m e2e.compat $(ARGS)
+
+# Kubernetes: E2E_KUBECONFIG's where it is set (with E2E_IMAGE_PREFIX), else three nodes of its own.
+e2e: setup
+	$(BIN)/python -m e2e.kubernetes
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache headrace-data

@@ -5,6 +5,7 @@ it is stood in for under the same name: Debian bookworm by debootstrap, with a C
 /usr/local. The Dockerfiles themselves are built unchanged.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from e2e.rig.binaries import binary
 from e2e.rig.node import PAUSE_IMAGE, Node, ctr
@@ -125,6 +127,29 @@ def load(nodes: Sequence[Node], image: str) -> None:
 def push(image: str, name: str) -> None:
     """Pushes `image` to a registry under `name`, with the credentials of `buildah login`."""
     _buildah("push", image, f"docker://{name}", timeout_s=BUILD_TIMEOUT_S)
+
+
+def configuration(image: str) -> dict[str, Any]:
+    """What the image says of how it is run (Docker's `config`: User, Healthcheck, ...)."""
+    return dict(json.loads(_buildah("inspect", "--type", "image", image))["Docker"]["config"])
+
+
+def size(image: str) -> str:
+    """Its size unpacked, base included, for people."""
+    return str(json.loads(_buildah("images", "--json", image))[0]["size"])
+
+
+def text(image: str, pattern: str) -> str:
+    """The one file of the image whose path matches; raises RigFailed unless there is one."""
+    container = _buildah("from", "--pull-never", image).strip()
+    try:
+        root = Path(_buildah("mount", container).strip())
+        found = list(root.glob(pattern))
+        if len(found) != 1:
+            raise RigFailed(f"{len(found)} files of {image} match {pattern}")
+        return found[0].read_text()
+    finally:
+        _buildah("rm", container)
 
 
 def exists(image: str) -> bool:

@@ -104,7 +104,9 @@ class Provisioner:
         if node is None:
             return
         name = f"pvc-{claim['metadata']['uid']}"
-        size = max(_asked(claim), SIZE_MIN_BYTES)
+        quantity = claim["spec"]["resources"]["requests"]["storage"]
+        if (size := _bytes(quantity)) < SIZE_MIN_BYTES:
+            size, quantity = SIZE_MIN_BYTES, str(SIZE_MIN_BYTES)
         volume = {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
@@ -113,7 +115,7 @@ class Provisioner:
                 "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
             },
             "spec": {
-                "capacity": {"storage": str(size)},
+                "capacity": {"storage": quantity},
                 "accessModes": claim["spec"]["accessModes"],
                 "persistentVolumeReclaimPolicy": "Delete",
                 "storageClassName": CLASS,
@@ -133,7 +135,8 @@ class Provisioner:
             raise RigFailed(f"the volume of {claim['metadata']['name']} was refused: {answer}")
 
     def _grow(self, claim: Any, volume: Any) -> None:
-        asked = _asked(claim)
+        quantity = claim["spec"]["resources"]["requests"]["storage"]
+        asked = _bytes(quantity)
         name = volume["metadata"]["name"]
         if asked > _bytes(volume["spec"]["capacity"]["storage"]):
             image, device, target = FOLDER / f"{name}.img", _device_of(name), FOLDER / name
@@ -142,7 +145,7 @@ class Provisioner:
             run(["xfs_growfs", target])
             self._patch(
                 f"/api/v1/persistentvolumes/{name}",
-                {"spec": {"capacity": {"storage": str(asked)}}},
+                {"spec": {"capacity": {"storage": quantity}}},
             )
         elif asked > _bytes(claim["status"]["capacity"]["storage"]):
             where = claim["metadata"]
@@ -205,10 +208,6 @@ def _device_of(name: str) -> str:
 def _only_on(node: str) -> dict[str, object]:
     key = "kubernetes.io/hostname"
     return {"matchExpressions": [{"key": key, "operator": "In", "values": [node]}]}
-
-
-def _asked(claim: Any) -> int:
-    return _bytes(claim["spec"]["resources"]["requests"]["storage"])
 
 
 def _bytes(quantity: str) -> int:
