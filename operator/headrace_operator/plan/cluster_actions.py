@@ -1,0 +1,59 @@
+"""What can be done for a Cluster, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace_operator.kinds import Key, Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Make the object, or bring the one that is there to this."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Destructive: give a StatefulSet another pod template, so its one pod is replaced.
+
+    Done only if the StatefulSet is still the one with that UID and resourceVersion.
+    """
+
+    object: Object
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Delete an object without data that the spec no longer asks for: a Service, a ConfigMap."""
+
+    key: Key
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCertificates:
+    """Make or renew certificates of the managed etcd; with `new_ca` its CA first."""
+
+    new_ca: bool
+    names: tuple[str, ...]
+    """Secrets that get a certificate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlterBrokerDefaults:
+    """Set some cluster-wide settings of the brokers and reset others."""
+
+    set_to: Mapping[str, str]
+    reset: frozenset[str]
+
+
+ClusterAction: TypeAlias = Apply | Restart | Drop | IssueCertificates | AlterBrokerDefaults
+
+
+def is_destructive(action: ClusterAction) -> bool:
+    """Whether it can stop something that runs. Nothing deletes data."""
+    return isinstance(action, Restart)

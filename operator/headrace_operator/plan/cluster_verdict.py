@@ -1,0 +1,158 @@
+"""How a Cluster stands, in one sentence: the worst of what is so. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from headrace_operator.build.cluster import Rendering
+from headrace_operator.plan.certificates import lost_ca
+from headrace_operator.plan.etcd_state import EtcdState
+from headrace_operator.plan.membership import Membership
+from headrace_operator.plan.observed_cluster import Failure, ObservedCluster
+from headrace_operator.plan.roll import Roll, Unit
+from headrace_operator.plan.verdict import Verdict, ready, reconciling, stalled
+
+PARTITIONS_NAMED: Final = 3
+"""In a sentence; the count says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a pass found out."""
+
+    observed: ObservedCluster
+    membership: Membership
+    rendering: Rendering
+    units: tuple[Unit, ...]
+    members: tuple[Unit, ...]
+    roll: Roll
+    etcd_roll: Roll
+    etcd: EtcdState | None
+    storage_class: str | None
+    shrinks: tuple[str, ...]
+    grows: tuple[str, ...]
+
+
+def verdict_of(standing: Standing, *, changing: bool) -> Verdict:
+    """What stands in the way, else what is on its way, else that all is well."""
+    for verdict in (*_stuck(standing), *_moving(standing, changing=changing)):
+        return verdict
+    count = len(standing.membership.brokers)
+    serve = "1 broker serves" if count == 1 else f"All {count} brokers serve"
+    return ready("Ready", f"{serve} with the settings of the spec.")
+
+
+def _stuck(standing: Standing) -> Iterator[Verdict]:
+    etcd = standing.etcd
+    if etcd is not None:
+        yield from _stuck_etcd(standing, etcd)
+    if standing.storage_class is not None:
+        yield stalled("StorageClassNotFound", standing.storage_class)
+    for roll in (standing.etcd_roll, standing.roll):
+        if roll.failed is not None:
+            yield _failed(roll.failed, roll)
+    for unit in (*standing.members, *standing.units):
+        if unit.failure is not None and unit.failure.reason != "Unschedulable":
+            yield stalled(unit.failure.reason, unit.failure.message)
+    for sentence in standing.shrinks:
+        yield stalled("VolumeCannotShrink", sentence)
+    yield from _leaving(standing)
+    ca = lost_ca(standing.observed) if etcd is not None else None
+    if ca is not None:
+        yield stalled("CertificateAuthorityLost", ca)
+
+
+def _stuck_etcd(standing: Standing, etcd: EtcdState) -> Iterator[Verdict]:
+    for volume in etcd.lost:
+        remaining = etcd.members - len(etcd.lost)
+        if 2 * remaining > etcd.members:
+            yield stalled(
+                "EtcdMemberLost",
+                f"Volume {volume} of an etcd member is gone; {remaining} of {etcd.members} members"
+                " hold the metadata. Put the volume back: no empty one is made in its place.",
+            )
+        else:
+            yield stalled(
+                "EtcdLost",
+                f"Volume {volume} with the metadata of this Cluster is gone, and no empty etcd is"
+                " made in its place: put the volume back or restore a snapshot. Brokers go on"
+                " serving what they lead until they restart.",
+            )
+    if etcd.alarm is not None:
+        yield stalled(
+            "EtcdAlarm",
+            f"{etcd.alarm}: etcd takes no more writes until it is compacted, defragmented and the"
+            " alarm disarmed (etcdctl alarm disarm); a larger spec.etcd.managed.storage.size gives"
+            " it more room. Records are written and read meanwhile.",
+        )
+    if etcd.initialized and not etcd.has_majority and _settled_pods(standing):
+        yield stalled(
+            "EtcdMajorityLost",
+            f"{etcd.healthy} of {etcd.members} etcd members answer, which is no majority: metadata"
+            f" cannot change until more are back. {_why(standing.members)}Records are written and"
+            " read meanwhile.",
+        )
+
+
+def _settled_pods(standing: Standing) -> bool:
+    """Whether nothing is being done that would explain it."""
+    return standing.etcd_roll.remaining == 0 and any(u.failure for u in standing.members)
+
+
+def _why(units: tuple[Unit, ...]) -> str:
+    reasons = [unit.waits_for for unit in units if unit.waits_for is not None]
+    return f"{reasons[0]} " if reasons else ""
+
+
+def _failed(failure: Failure, roll: Roll) -> Verdict:
+    stopped = ""
+    if roll.remaining:
+        noun = "pod keeps" if roll.remaining == 1 else "pods keep"
+        stopped = f" The roll stops here: {roll.remaining} {noun} the former settings."
+    return stalled(failure.reason, f"{failure.message}{stopped}")
+
+
+def _leaving(standing: Standing) -> Iterator[Verdict]:
+    membership = standing.membership
+    for number in sorted(membership.leaving | membership.poolless, reverse=True):
+        held = standing.observed.held.get(number)
+        cure = (
+            "raise the replicas of its pool again"
+            if number in membership.leaving
+            else "put its pool back into the spec"
+        )
+        if held is None:
+            what = "may still hold partitions, which could not be asked"
+        elif not held:
+            what = "holds no partition, and brokers are not removed yet in this release"
+        else:
+            named = ", ".join(held[:PARTITIONS_NAMED])
+            more = ", ..." if len(held) > PARTITIONS_NAMED else ""
+            noun = "partition" if len(held) == 1 else "partitions"
+            what = f"still holds {len(held)} {noun} ({named}{more})"
+        yield stalled(
+            "BrokerStillNeeded",
+            f"broker {number} {what}: it stays, and nothing is deleted; {cure}.",
+        )
+
+
+def _moving(standing: Standing, *, changing: bool) -> Iterator[Verdict]:
+    for why in standing.rendering.pending.values():
+        yield reconciling("Pending", why)
+    for unit in (*standing.members, *standing.units):
+        if unit.failure is not None:
+            yield reconciling(unit.failure.reason, unit.failure.message)
+    for what, roll in (("etcd", standing.etcd_roll), ("brokers", standing.roll)):
+        if roll.remaining:
+            why = f" {roll.blocked[0]}" if roll.blocked else ""
+            yield reconciling(
+                "Rolling",
+                f"The pods of {what} restart one at a time: {roll.remaining} to go.{why}",
+            )
+    for unit in (*standing.members, *standing.units):
+        if unit.waits_for is not None:
+            yield reconciling("Starting", unit.waits_for)
+    for sentence in standing.grows:
+        yield reconciling("VolumeGrows", sentence)
+    if changing:
+        yield reconciling("Applying", "Objects of this Cluster are being brought up to date.")
