@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from e2e.kubernetes.runtime_election import (
+    api_server_away_at_start,
     api_server_frozen,
     api_server_refuses,
     blocked_loop,
@@ -31,6 +32,7 @@ CHECKS: tuple[Callable[[World], str], ...] = (
     finalizers_released,
     one_namespace,
     first_install,
+    api_server_away_at_start,
     api_server_frozen,
     api_server_refuses,
     lease_taken,

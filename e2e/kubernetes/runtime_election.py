@@ -61,6 +61,21 @@ def api_server_refuses(w: World) -> str:
     return f"a change after the restart is acted on in {took:.2f} s"
 
 
+def api_server_away_at_start(w: World) -> str:
+    """An operator that starts before its API server answers waits for it."""
+    w.api.server.pause()
+    try:
+        operator = w.operator()
+        until("it answers probes", lambda: operator.page("/healthz")[0] == 200, 20)
+        time.sleep(DURATION_S)
+        if operator.is_ready or operator.process.poll() is not None:
+            raise CheckFailed("it is ready, or has ended")
+    finally:
+        w.api.server.resume()
+    took = until("it is ready", lambda: operator.is_ready, 30)
+    return f"ready {took:.1f} s after the API server answered"
+
+
 def lease_taken(w: World) -> str:
     """Somebody else stands in the Lease: the holder ends at its next renewal."""
     first = w.operator()
