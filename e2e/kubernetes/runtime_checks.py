@@ -50,10 +50,13 @@ CHECKS: tuple[Callable[[World], str], ...] = (
 def run_checks(w: World, names: Sequence[str] = ()) -> list[str]:
     """Run the checks whose names contain one of `names`, or all; returns those that failed."""
     failed = []
-    for check in CHECKS:
+    chosen = [
+        check for check in CHECKS if not names or any(part in check.__name__ for part in names)
+    ]
+    for number, check in enumerate(chosen):
+        if number:
+            w.clear()
         name = check.__name__.replace("_", " ")
-        if names and not any(part in check.__name__ for part in names):
-            continue
         began = time.monotonic()
         try:
             said = check(w)
@@ -63,7 +66,6 @@ def run_checks(w: World, names: Sequence[str] = ()) -> list[str]:
             for operator in w.operators:
                 said += f"\n  {operator.name}: {operator.log}"
         print(f"{name}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
-        w.clear()
     return failed
 
 

@@ -14,7 +14,7 @@ P50_S_MAX = 0.5
 P99_S_MAX = 1.0
 CPU_SHARE_MAX = 0.02
 CHANGES = 200
-QUIET_S = 45.0
+QUIET_S = 20.0
 QUIET_VERBS = {"get", "list", "watch"}
 
 
