@@ -3,8 +3,8 @@
 Requests of a connection execute in order. An answer that must wait (a fetch for data, a join
 for members) holds up what follows, except that a produce waiting for replicas or for the disk
 does not hold up the next request (decision 3). Everything is bounded: frames by size before
-their body is read, waiting requests by count and bytes, unsent answers by the transport's
-high-water mark, which stops reading until the peer has read.
+their body is read, waiting requests by count and bytes, unsent answers by executing nothing
+more, and reading nothing more, until the peer has read.
 
 All connections of a listener read into one shared buffer, because the loop asks for the buffer
 and reports what it holds in one breath: an idle connection owns no buffer, and a small frame is
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from headrace.base.invariant import invariant
+from headrace.server.outgoing import Outgoing, Part
 from headrace.wire.framing import ProtocolError
 
 SCRATCH_BYTES = 256 * 1024
@@ -29,12 +30,12 @@ _FRAME_BYTES_MIN = 8
 _HEAD_BYTES = 8
 """Size, API key and version: enough to judge a frame before its body is read."""
 _UNSENT_BYTES = 256 * 1024
-"""Answers to requests of one read are written together, but not more than this at a time: only
-the transport knows that the peer does not read, and one read can hold thousands of requests."""
+"""Answers to requests of one read are sent together, but not more than this at a time: only the
+socket knows that the peer does not read, and one read can hold thousands of requests."""
 _FIRST_ALLOCATION_BYTES = 1 << 20
 """A frame's buffer grows with what arrives, so a size that lies costs its sender the bytes."""
 
-Parts = bytes | list[bytes | bytearray | memoryview]
+Parts = bytes | list[Part]
 
 
 class Answer:
@@ -56,7 +57,7 @@ class Answer:
         self.connection.answered(self)
 
 
-Outcome = bytes | list[bytes | bytearray | memoryview] | Answer | None
+Outcome = Parts | Answer | None
 """What executing a frame gives: the answer, a promise of it, or nothing to send."""
 
 
@@ -90,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answers",
+        "_closes",
         "_closing",
         "_executing",
         "_filled",
@@ -103,21 +105,22 @@ class Connection(asyncio.BufferedProtocol):
         "_on_close",
         "_out",
         "_out_bytes",
+        "_out_whole",
+        "_outgoing",
         "_paused",
         "_queue",
         "_queued_bytes",
         "_reason",
-        "_writable",
         "last_active",
-        "loop_time",
+        "loop",
         "peer_host",
         "transport",
     )
 
-    def __init__(self, host: Host, loop_time: Callable[[], float]) -> None:
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
-        self.loop_time = loop_time
-        self.last_active = loop_time()
+        self.loop = loop
+        self.last_active = loop.time()
         self.transport: asyncio.Transport | None = None
         self.peer_host = ""
         self._on_close: Callable[[], None] | None = None
@@ -129,20 +132,28 @@ class Connection(asyncio.BufferedProtocol):
         self._queue: deque[bytearray] = deque()
         self._queued_bytes = 0
         self._answers: deque[Answer] = deque()
-        self._out: list[bytes | bytearray | memoryview] = []
+        self._out: list[Part] = []
         self._out_bytes = 0
+        self._out_whole = True  # only bytes so far, each an answer
+        self._outgoing: Outgoing
         self._executing = False
         self._held = False
         self._paused = False
-        self._writable = True
         self._muted = False
         self._closing = False
+        self._closes = False
         self._reason: str | None = None
 
     # The loop's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._outgoing = Outgoing(
+            self.loop,
+            transport.get_extra_info("socket"),
+            drained=self._drained,
+            lost=self._lost,
+        )
         peer = transport.get_extra_info("peername")
         self.peer_host = str(peer[0]) if peer else ""
         if not self._host.opened(self):
@@ -150,6 +161,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._outgoing.close()
         self._queue.clear()
         self._answers.clear()
         if self._on_close is not None:
@@ -157,16 +169,9 @@ class Connection(asyncio.BufferedProtocol):
         self._host.closed(self, self._reason)
 
     def eof_received(self) -> bool:
-        """A half-closed peer has nothing to ask any more: close."""
-        return False
-
-    def pause_writing(self) -> None:
-        self._writable = False
-        self._regulate()
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self._work()
+        """A half-closed peer has nothing to ask any more: close, after what it was answered."""
+        self.close()
+        return True
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._frame is not None:
@@ -183,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         return scratch[head:]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.last_active = self.loop_time()
+        self.last_active = self.loop.time()
         try:
             if self._frame is not None:
                 self._filled += nbytes
@@ -242,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         self._large_frames = size >= SCRATCH_BYTES // 4
 
     def _accept(self, frame: memoryview) -> None:
-        if self._held or self._muted or self._queue or not self._writable:
+        if self._held or self._muted or self._queue or self._outgoing.waits:
             self._queue.append(bytearray(frame))
             self._queued_bytes += len(frame)
         else:
@@ -271,6 +276,7 @@ class Connection(asyncio.BufferedProtocol):
     def _emit(self, parts: Parts | None) -> None:
         if isinstance(parts, list):
             self._out += parts
+            self._out_whole = False
             self._out_bytes += sum(map(len, parts))
         elif parts is not None:
             self._out.append(parts)
@@ -294,8 +300,8 @@ class Connection(asyncio.BufferedProtocol):
         """Send what is ready in order, execute what was waiting, read on if within bounds."""
         self._drain()
         try:
-            while self._queue and self._writable:
-                if self._held or self._muted or self._closing:
+            while self._queue and not (self._closing or self._outgoing.waits):
+                if self._held or self._muted:
                     break
                 frame = self._queue.popleft()
                 self._queued_bytes -= len(frame)
@@ -315,13 +321,22 @@ class Connection(asyncio.BufferedProtocol):
         out = self._out
         if not out:
             return
+        whole, self._out_whole = self._out_whole, True
         self._out, self._out_bytes = [], 0
-        if self.transport is None:
-            return
-        if len(out) == 1:
-            self.transport.write(out[0])
-        else:
-            self.transport.writelines(out)
+        if self.transport is not None and not self.transport.is_closing():
+            self._outgoing.send([b"".join(out)] if whole and len(out) > 1 else out)  # type: ignore[arg-type]
+
+    def _drained(self) -> None:
+        """The peer has read all it was owed."""
+        self.last_active = self.loop.time()
+        self._work()
+        if self._closes:
+            self.close()
+
+    def _lost(self, reason: str | None) -> None:
+        self._reason = self._reason or reason
+        if self.transport is not None:
+            self.transport.abort()
 
     def _regulate(self) -> None:
         """Stop reading while answers or requests pile up; start again when they have gone."""
@@ -329,7 +344,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         full = (
             self._muted
-            or not self._writable
+            or self._outgoing.waits
             or len(self._queue) + len(self._answers) >= self._host.requests_max
             or self._queued_bytes >= self._host.queued_bytes_max
         )
@@ -372,8 +387,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self, reason: str | None = None) -> None:
         """Send what is ready, then close; `reason` is the one log line about it."""
-        self._closing = True
+        self.stop_reading()
+        self._closes = True
         self._reason = self._reason or reason
         self._flush()
-        if self.transport is not None:
+        if self.transport is not None and not self._outgoing.waits:
             self.transport.close()

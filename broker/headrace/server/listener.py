@@ -46,7 +46,7 @@ class Listener:
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one where 0 was asked). Raises OSError."""
         self._server = await self._loop.create_server(
-            lambda: Connection(self, self._loop.time),
+            lambda: Connection(self, self._loop),
             host,
             port,
             backlog=self._settings.socket_listen_backlog_size,

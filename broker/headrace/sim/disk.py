@@ -54,6 +54,12 @@ class SimFile:
     def pread_nowait(self, count: int, position: int) -> bytearray | None:
         return bytearray(self.pread(max(0, min(count, self.size - position)), position))
 
+    def resident(self, count: int, position: int) -> bool:
+        return True
+
+    def warm(self, count: int, position: int) -> None:
+        self.pread(count, position)
+
     def truncate(self, size: int) -> None:
         self._begin("truncate", size)
         self._inode.write(size, None)

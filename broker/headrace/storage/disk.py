@@ -48,11 +48,16 @@ class File(Protocol):
         """Up to `count` bytes at `position`; fewer only at the end of the file."""
         ...
 
-    def pread_nowait(self, count: int, position: int) -> bytearray | memoryview | None:
-        """As pread from the page cache alone; None where that would touch the device.
+    def pread_nowait(self, count: int, position: int) -> bytes | bytearray | None:
+        """As pread from the page cache alone; None where that would touch the device."""
+        ...
 
-        For the event loop's thread only: buffers are used again once their views are gone.
-        """
+    def resident(self, count: int, position: int) -> bool:
+        """Whether this range can be sent without touching the device: its ends are looked at."""
+        ...
+
+    def warm(self, count: int, position: int) -> None:
+        """Bring a range into the page cache; blocks. Raises DiskFault."""
         ...
 
     def truncate(self, size: int) -> None:
@@ -64,7 +69,7 @@ class File(Protocol):
         ...
 
     def fileno(self) -> int:
-        """The descriptor for sendfile, or -1 where the adapter has none."""
+        """The descriptor, for sendfile."""
         ...
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ not reach the end, two small reads from the page cache. Files and names are Kafk
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 from zlib import crc32
 
 from typing_extensions import Buffer
@@ -40,12 +41,16 @@ def _say_nothing(wanted: str, damage: Damaged) -> None:
     """Until somebody sets `Log.on_damage`."""
 
 
-class Slice(NamedTuple):
+@dataclass(slots=True)  # not frozen: that makes one take three times as long
+class Slice:
     """Whole batches in a file: `count` bytes from `position`. Empty where count is 0."""
 
     file: File
     position: int
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class OffsetOutOfRange(Exception):

@@ -16,14 +16,13 @@ from typing import Final
 from typing_extensions import Buffer
 
 from headrace.storage.disk import DiskFault, DiskFull, FileStat
-from headrace.storage.read_buffers import ReadBuffers
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _CREATE_MODE: Final = 0o644
-_BUFFERS: Final = ReadBuffers()
-"""For pread_nowait, which only the event loop calls."""
+_WARM_BYTES: Final = 256 * 1024
+"""A thread's buffer for bytes that nobody looks at."""
 
 
 def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
@@ -91,10 +90,9 @@ class OsFile:
                 count -= len(data)
             return b"".join(parts)
 
-    def pread_nowait(self, count: int, position: int) -> memoryview | None:
-        count = max(0, min(count, self.size - position))
-        buffer = _BUFFERS.take(count)
-        if not count:
+    def pread_nowait(self, count: int, position: int) -> bytearray | None:
+        buffer = bytearray(max(0, min(count, self.size - position)))
+        if not buffer:
             return buffer
         try:
             got = os.preadv(self._fd, [buffer], position, _RWF_NOWAIT if self._nowait else 0)
@@ -105,7 +103,22 @@ class OsFile:
                 self._nowait = False  # this file system cannot say: a plain read is all there is
                 return self.pread_nowait(count, position)
             raise _translated(error, "read", self.path) from error
-        return buffer if got == count else None
+        return buffer if got == len(buffer) else None
+
+    def resident(self, count: int, position: int) -> bool:
+        # A sequential reader meets the edge of what is cached at one of its ends.
+        last = max(position, position + count - 1)
+        return bool(self.pread_nowait(1, last)) and bool(self.pread_nowait(1, position))
+
+    def warm(self, count: int, position: int) -> None:
+        buffer = memoryview(bytearray(min(count, _WARM_BYTES)))
+        end = position + count
+        with _translating("read", self.path):
+            while position < end:
+                got = os.preadv(self._fd, [buffer[: end - position]], position)
+                if not got:
+                    return
+                position += got
 
     def truncate(self, size: int) -> None:
         with _translating("truncate", self.path):

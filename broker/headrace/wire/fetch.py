@@ -4,8 +4,8 @@ Checked against kio in every version (tests/laws/test_wire_fetch.py).
 """
 
 import struct
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence, Sized
+from typing import Any, Final, NamedTuple
 
 from headrace.base.units import INT32_MAX
 from headrace.wire.framing import ProtocolError, skip_tagged_fields
@@ -85,7 +85,8 @@ class FetchRequest(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """One partition's answer. `records` is None for null, which Kafka never sends.
+    """One partition's answer. `records` is None for null, which Kafka never sends; else bytes, or
+    anything with a length that the connection can send.
 
     `aborted` are (producer id, first offset), None unless the reader asked for committed ones;
     `diverging` is (epoch, end offset), `leader` is (id, epoch).
@@ -96,7 +97,7 @@ class Fetched(NamedTuple):
     high_watermark: int = -1
     last_stable_offset: int = -1
     log_start_offset: int = -1
-    records: bytes | bytearray | memoryview | None = b""
+    records: Sized | None = b""
     aborted: Sequence[tuple[int, int]] | None = None
     preferred_read_replica: int = -1
     diverging: tuple[int, int] | None = None
@@ -214,12 +215,12 @@ def write_fetch(
     session_id: int = 0,
     throttle_time_ms: int = 0,
     endpoints: Sequence[NodeEndpoint] = (),
-) -> list[bytes | bytearray | memoryview]:
+) -> list[Any]:
     """The whole answer as chunks to be written in order; records are chunks of their own. HOT."""
     flexible = version >= FLEXIBLE_FROM
     out = bytearray(_head(version, correlation_id, throttle_time_ms, code, session_id))
     out += count_bytes(len(topics), flexible)
-    chunks: list[bytes | bytearray | memoryview] = [out]
+    chunks: list[Any] = [out]
     total = 0
     for topic, partitions in topics:
         out += topic_bytes(topic, flexible)

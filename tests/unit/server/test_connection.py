@@ -1,5 +1,7 @@
 """Frames in whatever pieces they come, answers in request order, everything bounded."""
 
+import asyncio
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -12,21 +14,29 @@ from hypothesis import strategies as st
 
 
 class Transport:
-    """What a connection calls of an asyncio transport, remembered."""
+    """What a connection calls of an asyncio transport, with a real socket below it."""
 
     def __init__(self) -> None:
-        self.sent = bytearray()
+        self._ours, self._peers = socket.socketpair()
+        self._peers.setblocking(False)
+        self._sent = bytearray()
         self.reading = True
         self.closed = False
 
+    @property
+    def sent(self) -> bytearray:
+        """All that arrived at the peer so far."""
+        while True:
+            try:
+                data = self._peers.recv(1 << 20)
+            except BlockingIOError:
+                return self._sent
+            if not data:
+                return self._sent
+            self._sent += data
+
     def get_extra_info(self, name: str) -> Any:
-        return ("127.0.0.1", 1)
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def writelines(self, parts: list[bytes]) -> None:
-        self.sent += b"".join(parts)
+        return self._ours if name == "socket" else ("127.0.0.1", 1)
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -41,6 +51,10 @@ class Transport:
         self.closed = True
 
     abort = close
+
+    def end(self) -> None:
+        self._ours.close()
+        self._peers.close()
 
 
 class Host:
@@ -86,8 +100,22 @@ class Peer:
     def __init__(self) -> None:
         self.host = Host()
         self.transport = Transport()
-        self.connection = Connection(self.host, lambda: 0.0)
-        self.connection.transport = self.transport  # type: ignore[assignment]
+        self.loop = asyncio.new_event_loop()
+        self.connection = Connection(self.host, self.loop)
+        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+
+    def end(self) -> None:
+        self.connection.connection_lost(None)
+        self.transport.end()
+        self.loop.close()
+
+    def read_all(self) -> bytes:
+        """The peer reads until it has all it is owed."""
+        while self.connection._outgoing.waits:
+            assert self.transport.sent
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+        return bytes(self.transport.sent)
 
     def send(self, data: bytes) -> None:
         """Deliver bytes as the loop does: into the buffer that is asked for, piece by piece."""
@@ -102,7 +130,9 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    yield Peer()
+    peer = Peer()
+    yield peer
+    peer.end()
 
 
 def frame(body: bytes) -> bytes:
@@ -130,8 +160,10 @@ def test_frames_arrive_whole_however_they_are_cut(sizes: list[int], cuts: list[i
         stream = stream[cut:]
     peer.send(stream)
     wanted = [body_of(b"-" + body) for body in bodies]
+    answered = peer.read_all()
+    peer.end()
     assert peer.host.executed == wanted
-    assert bytes(peer.transport.sent) == b"".join(wanted)
+    assert answered == b"".join(wanted)
 
 
 def test_what_waits_holds_up_what_follows(peer: Peer) -> None:
@@ -163,13 +195,29 @@ def test_reading_stops_while_requests_pile_up(peer: Peer) -> None:
 
 
 def test_a_peer_that_does_not_read_is_not_worked_for(peer: Peer) -> None:
-    peer.connection.pause_writing()
-    peer.send(frame(b"-1"))
-    assert not peer.host.executed
+    body = b"-" + bytes(3 * SCRATCH_BYTES - 100)
+    requests = 0
+    while not peer.connection._outgoing.waits:
+        peer.send(frame(body))
+        requests += 1
+    peer.send(frame(b"-last"))
+    assert len(peer.host.executed) == requests
     assert not peer.transport.reading
-    peer.connection.resume_writing()
-    assert peer.host.executed == [body_of(b"-1")]
+    assert peer.read_all() == requests * body_of(body) + body_of(b"-last")
+    assert peer.host.executed[-1] == body_of(b"-last")
     assert peer.transport.reading
+
+
+def test_closing_waits_until_the_peer_has_read_its_answers(peer: Peer) -> None:
+    body = b"-" + bytes(3 * SCRATCH_BYTES - 100)
+    requests = 0
+    while not peer.connection._outgoing.waits:
+        peer.send(frame(body))
+        requests += 1
+    assert peer.connection.eof_received()
+    assert not peer.transport.closed
+    assert peer.read_all() == requests * body_of(body)
+    assert peer.transport.closed
 
 
 @pytest.mark.parametrize("size", [-1, 0, 7, 3 * SCRATCH_BYTES + 1, 2**31 - 1])

@@ -13,7 +13,8 @@ from headrace.base.errors import Code
 from headrace.core.fetch_sessions import NO_SESSION, Fetch, Key
 from headrace.server import fetching
 from headrace.server.connection import Answer, Connection, Outcome
-from headrace.server.fetching import Bytes, DelayedFetch, Found, Terms
+from headrace.server.fetching import DelayedFetch, Found, Terms
+from headrace.server.outgoing import Part
 from headrace.storage.disk import DiskFault
 from headrace.wire import fetch as codec
 from headrace.wire.fetch import Fetched, FetchPartition
@@ -132,13 +133,13 @@ class _Reply:
         loop = self._broker.loop
         began = loop.time()
 
-        def pause(done: "asyncio.Future[list[Bytes]]") -> None:
+        def pause(done: "asyncio.Future[list[Part]]") -> None:
             pause_s = min(loop.time() - began, _COLD_PAUSE_MAX_S)
             loop.call_later(pause_s, self._read, found, done.exception() or done.result())
 
         loop.run_in_executor(None, fetching.read, found).add_done_callback(pause)
 
-    def _read(self, found: list[Found], outcome: list[Bytes] | BaseException) -> None:
+    def _read(self, found: list[Found], outcome: list[Part] | BaseException) -> None:
         if isinstance(outcome, DiskFault):
             failed = [Found(Code.KAFKA_STORAGE_ERROR) for _ in found]
             self._resolve(self.encode(failed, [b""] * len(found)))
@@ -147,11 +148,11 @@ class _Reply:
         else:
             self._resolve(self.encode(found, outcome))
 
-    def _resolve(self, chunks: list[Bytes]) -> None:
+    def _resolve(self, chunks: list[Part]) -> None:
         assert self.answer is not None
         self.answer.resolve(chunks)
 
-    def refuse(self, wait_ms: int) -> list[Bytes]:
+    def refuse(self, wait_ms: int) -> list[Part]:
         """No records for a client beyond its quota, only how long to wait (KIP-219).
 
         The session that it asked for is made when it is given something.
@@ -170,7 +171,7 @@ class _Reply:
             throttle_time_ms=wait_ms,
         )
 
-    def encode(self, found: list[Found], records: list[Bytes]) -> list[Bytes]:
+    def encode(self, found: list[Found], records: list[Part]) -> list[Part]:
         """The answer's chunks; in a session only what its fetcher does not know."""
         broker, session, header = self._broker, self._session, self._header
         code, session_id = broker.fetch_sessions.answer(session, broker.clock.monotonic_ms())
