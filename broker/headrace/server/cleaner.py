@@ -7,7 +7,6 @@ and in the log, as its other partitions go on.
 """
 
 import asyncio
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -18,13 +17,14 @@ import structlog
 from headrace.base.clock import Clock
 from headrace.config.broker import BrokerSettings
 from headrace.server import crash
+from headrace.server.cleaner_child import CleanerChild
 from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.partitions import Partitions
 from headrace.storage import cleaner_plan, cleaner_swap
 from headrace.storage.checkpoint import CorruptCheckpoint
 from headrace.storage.cleaner import Cleaned, CleanJob
-from headrace.storage.cleaner_process import decode_answer, encode_job
+from headrace.storage.cleaner_process import Ending
 from headrace.storage.data_dir import DataDir
 from headrace.storage.disk import Damaged, DiskFault, DiskFull
 
@@ -34,7 +34,6 @@ _ATTEMPTS_MAX: Final = 5
 """Failures in a row after which a log counts as uncleanable until the broker restarts."""
 _RETRY_S: Final = 15.0
 _RETRY_S_MAX: Final = 600.0
-_ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Cleaner:
@@ -60,6 +59,7 @@ class Cleaner:
         self._settings = settings
         self._remove_later = remove_later
         self._loop = asyncio.get_running_loop()
+        self._child = CleanerChild()
         self._task: asyncio.Task[None] | None = None
         self._cleaned_to: dict[tuple[str, int], int] = {}
         self._failures: dict[Partition, tuple[int, float]] = {}
@@ -93,6 +93,7 @@ class Cleaner:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        await self._child.close()
 
     async def _run(self) -> None:
         await asyncio.sleep(self._settings().log_initial_task_delay_ms / 1000)
@@ -116,15 +117,15 @@ class Cleaner:
         )
         began = self._loop.time()
         try:
-            ended, why = await self._pass(partition, job)
+            ending = await self._pass(partition, job)
         except DiskFull as full:
-            ended, why = "full", str(full)
+            ending = Ending("full", str(full))
         except OSError as error:  # The child could not be started, or the folder went away.
-            ended, why = "failed", str(error)
+            ending = Ending("failed", str(error))
         except DiskFault as fault:
             partition.fail(str(fault))
             return True
-        self._settle(partition, ended, why, self._loop.time() - began)
+        self._settle(partition, ending, self._loop.time() - began)
         return True
 
     async def _dirtiest(self) -> tuple[Partition, cleaner_plan.Plan] | None:
@@ -184,40 +185,22 @@ class Cleaner:
             now_ms=now_ms,
         )
 
-    async def _pass(self, partition: Partition, job: CleanJob) -> tuple[str, str]:
+    async def _pass(self, partition: Partition, job: CleanJob) -> Ending:
         """Run the child; swap in what it finishes. Returns how it ended and why."""
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "headrace.storage.cleaner_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_ANSWER_BYTES_MAX,
-        )
-        try:
-            if child.stdin is None or child.stdout is None:
-                return "crashed", "it has no pipes"
-            rate = self._settings().log_cleaner_io_max_bytes_per_second
-            child.stdin.write(encode_job(job, rate))
-            await child.stdin.drain()
-            cleaned_to: int | None = None
-            while line := await child.stdout.readline():
-                answer = decode_answer(line)
-                if isinstance(answer, dict):
-                    if answer["ended"] == "done" and cleaned_to is not None:
-                        self._checkpoint(partition, cleaned_to)
-                    return answer["ended"], answer["why"]
-                if not self._swap(partition, answer):
-                    return "changed", "the log changed during the pass"
-                cleaned_to = answer.end_offset
-            return "crashed", f"the child process ended with status {await child.wait()}"
-        except ConnectionError:
-            return "crashed", "the child process ended before it had its job"
-        finally:
-            if child.returncode is None:
-                with suppress(ProcessLookupError):
-                    child.kill()
-            await child.wait()
+        cleaned_to: int | None = None
+
+        def swap_in(cleaned: Cleaned) -> bool:
+            nonlocal cleaned_to
+            if not self._swap(partition, cleaned):
+                return False
+            cleaned_to = cleaned.end_offset
+            return True
+
+        rate = self._settings().log_cleaner_io_max_bytes_per_second
+        ending = await self._child.clean(job, rate, swap_in)
+        if ending.how == "done" and cleaned_to is not None:
+            self._checkpoint(partition, cleaned_to)
+        return ending
 
     def _swap(self, partition: Partition, cleaned: Cleaned) -> bool:
         if partition.failure is not None:
@@ -236,8 +219,9 @@ class Cleaner:
         self._topic_ids[partition.topic, partition.index] = partition.topic_id
         self._data_dir.write_cleaned_to(self._cleaned_to)
 
-    def _settle(self, partition: Partition, ended: str, why: str, seconds: float) -> None:
+    def _settle(self, partition: Partition, ending: Ending, seconds: float) -> None:
         """Note how a pass went; failures wait twice as long each time."""
+        ended, why = ending
         if ended == "done":
             self._failures.pop(partition, None)
             self.passes += 1

@@ -1,9 +1,9 @@
-"""The cleaner's child process: `python -m headrace.storage.cleaner_process`, niced.
+"""The cleaner's child process: `COMMAND`, niced from its first breath.
 
-A loop over records would stop the broker's event loop, so it runs here. The job comes as one
-line of JSON on stdin, and each group that stands in `.cleaned` files goes as one line to stdout;
-the last line says how it ended. The end of stdin means that the broker is gone: then this
-process ends at once, before another broker opens the folder.
+A loop over records would stop the broker's event loop, so it runs here. A job comes as one line
+of JSON on stdin, and each group that stands in `.cleaned` files goes as one line to stdout; the
+last line says how it ended, and the next job may come. The end of stdin means that the broker is
+gone: then this process ends at once, before another broker opens the folder.
 """
 
 import json
@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Final
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple
 
 from headrace.storage.cleaner import Cleaned, CleanJob, SegmentRange, Uncleanable, clean
 from headrace.storage.cleaner_batch import Horizons
@@ -20,8 +21,23 @@ from headrace.storage.os_disk import OsDisk
 from headrace.wire.records import CorruptRecords
 
 NICENESS: Final = 10
+COMMAND: Final = (
+    sys.executable,
+    "-c",
+    f"import os; os.nice({NICENESS}); from headrace.storage import cleaner_process as child; "
+    "child.main()",
+)
+"""The imports, a fifth of a second of work, are niced as well."""
 ORPHANED: Final = 3
 """Exit status when the broker went away."""
+
+
+class Ending(NamedTuple):
+    """How a job ended, and why in a sentence. `how`: done, uncleanable, full, gone, fault, or,
+    said by the broker's side, crashed."""
+
+    how: str
+    why: str
 
 
 class Pace:
@@ -69,35 +85,40 @@ def decode_job(line: bytes) -> tuple[CleanJob, float]:
     return CleanJob(horizons=horizons, **fields), rate
 
 
-def decode_answer(line: bytes) -> Cleaned | dict[str, str]:
-    """A line of the child: a group that is cleaned, or how the pass ended.
-
-    The end is {"ended": one of done, uncleanable, full, gone, fault; "why": a sentence}.
-    """
+def decode_answer(line: bytes) -> Cleaned | Ending:
+    """A line of the child: a group that is cleaned, or how the job ended."""
     fields = json.loads(line)
-    if "ended" in fields:
-        return {"ended": str(fields["ended"]), "why": str(fields["why"])}
+    if "how" in fields:
+        return Ending(str(fields["how"]), str(fields["why"]))
     fields["replaces"] = tuple(fields["replaces"])
     return Cleaned(**fields)
 
 
 def main() -> None:
-    os.nice(NICENESS)
-    job, rate = decode_job(sys.stdin.buffer.readline())
-    threading.Thread(target=_leave_with_broker, daemon=True).start()
+    """Do jobs until stdin ends."""
+    jobs: SimpleQueue[bytes | None] = SimpleQueue()
+    working = threading.Event()
+    threading.Thread(target=_read_jobs, args=(jobs, working), daemon=True).start()
+    while (line := jobs.get()) is not None:
+        ending = _do(line)
+        working.clear()  # First: with the answer the next job may come.
+        _say(ending._asdict())
+
+
+def _do(line: bytes) -> Ending:
+    job, rate = decode_job(line)
     try:
         for cleaned in clean(OsDisk(), job, Pace(rate)):
             _say(cleaned._asdict())
     except (Uncleanable, CorruptRecords, Damaged) as reason:
-        _say({"ended": "uncleanable", "why": str(reason)})
+        return Ending("uncleanable", str(reason))
     except DiskFull as reason:
-        _say({"ended": "full", "why": str(reason)})
+        return Ending("full", str(reason))
     except FileNotFoundError as reason:
-        _say({"ended": "gone", "why": str(reason)})
+        return Ending("gone", str(reason))
     except DiskFault as reason:
-        _say({"ended": "fault", "why": str(reason)})
-    else:
-        _say({"ended": "done", "why": ""})
+        return Ending("fault", str(reason))
+    return Ending("done", "")
 
 
 def _say(fields: dict[str, Any]) -> None:
@@ -105,11 +126,12 @@ def _say(fields: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _leave_with_broker() -> None:
-    while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a lock held here would spoil the exit
-        pass
-    os._exit(ORPHANED)
-
-
-if __name__ == "__main__":
-    main()
+def _read_jobs(jobs: "SimpleQueue[bytes | None]", working: threading.Event) -> None:
+    # A file of its own: a lock of sys.stdin held here would spoil the exit.
+    with os.fdopen(os.dup(0), "rb") as lines:
+        for line in lines:
+            working.set()
+            jobs.put(line)
+    if working.is_set():
+        os._exit(ORPHANED)
+    jobs.put(None)

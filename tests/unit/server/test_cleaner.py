@@ -1,5 +1,6 @@
 """The broker's side of compaction, with the real child process and real files."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +9,7 @@ import pytest
 from headrace.config.broker import BrokerSettings
 from headrace.config.topic import LogSettings
 from headrace.core.producers import Producers
-from headrace.server import cleaner as module
+from headrace.server import cleaner_child
 from headrace.server.cleaner import Cleaner
 from headrace.sim.reading import read_records
 from headrace.storage.data_dir import DataDir
@@ -157,7 +158,7 @@ async def test_a_child_that_dies_is_tried_again_later(
 ) -> None:
     held = rig.hold("a")
     held.write(60, 3)
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(cleaner_child, "COMMAND", ("/bin/false",))
     assert await rig.cleaner.clean_dirtiest()
     monkeypatch.undo()
     assert not await rig.cleaner.clean_dirtiest(), "not at once"
@@ -169,7 +170,7 @@ async def test_a_child_that_dies_is_tried_again_later(
 
 async def test_five_failures_in_a_row_are_enough(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.hold("a").write(60, 3)
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(cleaner_child, "COMMAND", ("/bin/false",))
     for attempt in range(1, 6):
         assert await rig.cleaner.clean_dirtiest()
         held = rig.partitions[0]
@@ -201,3 +202,18 @@ async def test_a_restart_does_not_bring_an_old_topics_offset_back(rig: Rig) -> N
     rig.data_dir.retire_partition("a", 0, old.topic_id)
     rig.data_dir.partition_path("a", 0, UUID(int=99))
     assert rig.data_dir.cleaned_to() == {}
+
+
+async def test_one_child_does_one_pass_after_another_until_the_cleaner_is_closed(rig: Rig) -> None:
+    held = rig.hold("a")
+    children = set()
+    for round_ in (1, 2):
+        held.write(60 * round_, 3)
+        assert await rig.cleaner.clean_dirtiest()
+        process = rig.cleaner._child._process
+        assert process is not None
+        children.add(process.pid)
+    assert len(children) == 1
+    await rig.cleaner.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(children.pop(), 0)
