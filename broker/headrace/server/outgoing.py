@@ -1,9 +1,9 @@
 """Answers on their way to one peer: bytes, and ranges of files that never enter this process.
 
-They go out on a descriptor of our own (a dup of the transport's, so its number is ours until we
-close it): at once as far as the socket takes them, the rest when the loop says that it takes
-more. What a slow peer has not read yet stays in the page cache or on the device, so a thousand
-of them cost no memory. A range that left the cache meanwhile is read by a thread first.
+They go out on the transport's descriptor, of which the transport only reads: at once as far as
+the socket takes them, the rest when the loop says that it takes more. What a slow peer has not
+read yet stays in the page cache or on the device, so a thousand of them cost no memory. A range
+that left the cache meanwhile is read by a thread first.
 """
 
 import asyncio
@@ -29,9 +29,12 @@ _BUFFERS_MAX: Final = 512
 
 class Outgoing:
     """In order of `send`. `drained` is called once everything left after it had to wait,
-    `lost(reason)` where the socket or a file fails; then nothing more is sent."""
+    `lost(reason)` where the socket or a file fails; then nothing more is sent.
 
-    __slots__ = ("_drained", "_loop", "_lost", "_parts", "_resumed", "_socket", "_watches")
+    `close` comes with the transport's connection_lost, before the transport closes the descriptor.
+    """
+
+    __slots__ = ("_drained", "_loop", "_lost", "_parts", "_resumed", "_socket", "_watched")
 
     def __init__(
         self,
@@ -43,11 +46,11 @@ class Outgoing:
     ) -> None:
         self._loop, self._drained, self._lost = loop, drained, lost
         self._socket = socket.socket(
-            connected.family, connected.type, connected.proto, os.dup(connected.fileno())
+            connected.family, connected.type, connected.proto, connected.fileno()
         )
         self._socket.setblocking(False)
         self._parts: deque[Part] = deque()
-        self._watches = False
+        self._watched = -1  # a dup: the loop refuses to watch a transport's own descriptor
         self._resumed = False
 
     @property
@@ -74,49 +77,60 @@ class Outgoing:
             self._go_on()
 
     def close(self) -> None:
-        """Give the descriptor back; what was not sent is forgotten. Idempotent."""
+        """Let go of the descriptor; what was not sent is forgotten. Idempotent."""
         self._parts.clear()
-        self._watch(False)
-        self._socket.close()
+        self._ignore()
+        self._socket.detach()
 
-    def _watch(self, wanted: bool) -> None:
-        """Have `_writable` called, or not, whenever the socket takes more."""
-        if wanted != self._watches:
-            self._watches = wanted
-            if wanted:
-                self._loop.add_writer(self._socket.fileno(), self._writable)
-            else:
-                self._loop.remove_writer(self._socket.fileno())
+    def _watch(self) -> None:
+        """Have `_writable` called whenever the socket takes more. Raises OSError."""
+        if self._watched < 0:
+            self._watched = os.dup(self._socket.fileno())
+            self._loop.add_writer(self._watched, self._writable)
+
+    def _ignore(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_writer(self._watched)
+            os.close(self._watched)
+            self._watched = -1
 
     def _writable(self) -> None:
         self._resumed = True
+        self._resume()
+
+    def _resume(self) -> None:
         self._go_on()
         if not self._parts and self._socket.fileno() >= 0:
             self._resumed = False
-            self._watch(False)
+            self._ignore()
             self._drained()
 
     def _go_on(self) -> None:
         """Send until all is sent, the socket is full, or it is somebody else's turn."""
-        left = _BYTES_A_TURN
-        parts = self._parts
         try:
-            while parts and left > 0:
-                first = parts[0]
-                if not isinstance(first, Slice):
-                    left -= self._send_bytes()
-                elif self._resumed and not first.file.resident(first.count, first.position):
-                    self._read_ahead(first)
+            try:
+                if not self._send_some():
                     return
-                else:
-                    left -= self._send_range(first, left)
-        except BlockingIOError:
-            pass
+            except BlockingIOError:
+                pass
+            if self._parts:
+                self._watch()
         except (OSError, DiskFault) as fault:
             self._fail(fault)
-            return
-        if parts:
-            self._watch(True)
+
+    def _send_some(self) -> bool:
+        """False where a thread reads first. Raises BlockingIOError where the socket is full."""
+        left = _BYTES_A_TURN
+        while self._parts and left > 0:
+            first = self._parts[0]
+            if not isinstance(first, Slice):
+                left -= self._send_bytes()
+            elif self._resumed and not first.file.resident(first.count, first.position):
+                self._read_ahead(first)
+                return False
+            else:
+                left -= self._send_range(first, left)
+        return True
 
     def _send_bytes(self) -> int:
         parts = self._parts
@@ -144,7 +158,7 @@ class Outgoing:
 
     def _read_ahead(self, piece: Slice) -> None:
         """A thread brings what comes next into the page cache."""
-        self._watch(False)
+        self._ignore()
         count = min(piece.count, _WARM_BYTES)
         reading = self._loop.run_in_executor(None, piece.file.warm, count, piece.position)
         reading.add_done_callback(self._read)
@@ -159,8 +173,7 @@ class Outgoing:
             raise fault
         else:
             self._resumed = False  # Read a moment ago: asking again could read for ever.
-            self._go_on()
-            self._watch(True)
+            self._resume()
 
     def _fail(self, fault: OSError | DiskFault) -> None:
         """A peer that went away is nothing to speak of; a disk is."""
