@@ -14,11 +14,12 @@ import click
 from headrace.base.invariant import Bug
 from headrace.base.version import VERSION
 
-from headrace_operator import finalizers, logs
+from headrace_operator import finalizers, logs, reconcile_quota, reconcile_topic
 from headrace_operator.access import NoAccess, configuration
+from headrace_operator.admin import Admin
 from headrace_operator.context import Reconcile
 from headrace_operator.errors import KubeError
-from headrace_operator.kinds import Kind
+from headrace_operator.kinds import QUOTA, TOPIC, Kind
 from headrace_operator.kube import Kube
 from headrace_operator.runtime import EXIT_FAILED, Runtime
 from headrace_operator.settings import DEFAULT_BROKER_IMAGE, DEFAULT_ETCD_IMAGE, Settings
@@ -29,7 +30,10 @@ EXIT_BUG: Final = 70
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _COUNT: Final = click.IntRange(min=1)
 
-RECONCILERS: Final[Mapping[Kind, Reconcile]] = {}
+RECONCILERS: Final[Mapping[Kind, Reconcile]] = {
+    TOPIC: reconcile_topic.reconcile,
+    QUOTA: reconcile_quota.reconcile,
+}
 
 
 _KUBECONFIG = click.option(
@@ -116,7 +120,11 @@ def run(kubeconfig: Path | None, pod_name: str, **options: Any) -> None:
 
 async def _run(settings: Settings) -> int:
     access = await configuration(settings.kubeconfig)
-    return await Runtime(settings, access, RECONCILERS, admin=None).run()
+    admin = Admin()
+    try:
+        return await Runtime(settings, access, RECONCILERS, admin=admin).run()
+    finally:
+        admin.close()
 
 
 @main.command()

@@ -93,6 +93,8 @@ class TopicStatus(Struct):
         tuple[_Key, ...], Field(max_length=TOPIC_CONFIG_MAX), unordered()
     ] = ()
     """Settings that were set from here, and are reset once they are taken out."""
+    applied_generation: Annotated[int, Field(ge=0)] | None = None
+    """The generation that was carried out; what differs since then was changed elsewhere."""
     conditions: Conditions = ()
     """Ready, Reconciling, Stalled and more."""
 
