@@ -5,6 +5,7 @@ from itertools import chain
 
 from e2e.kubernetes.cel.protection import check
 from e2e.kubernetes.cel.run import install, run
+from e2e.kubernetes.cel.sweep import sweep
 from e2e.rig.api import start
 
 
@@ -14,7 +15,7 @@ def main() -> int:
     with start() as api:
         install(api)
         tables = ((f"{case.table}: {case.name}", fault) for case, fault in run(api))
-        for tried, fault in chain(tables, check(api)):
+        for tried, fault in chain(tables, sweep(api), check(api)):
             count += 1
             if fault is not None:
                 wrong += 1
