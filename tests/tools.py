@@ -5,6 +5,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 TOOLS = {
     "java": ("openjdk-17-jdk-headless", "Kafka's own tools and a Kafka to compare with"),
@@ -12,6 +13,16 @@ TOOLS = {
     "kcat": ("kcat", "the kcat tests"),
     "go": ("golang-go", "the franz-go tests"),
 }
+
+
+HELM = Path(__file__).parents[1] / ".cache" / "rig" / "bin" / "helm"
+"""Built by `make e2e`."""
+
+
+def helm() -> Path | None:
+    """The helm to render the chart with: the rig's, else the one on the PATH."""
+    found = shutil.which("helm")
+    return HELM if HELM.exists() else Path(found) if found else None
 
 
 def missing() -> dict[str, tuple[str, str]]:
@@ -24,6 +35,9 @@ def main() -> int:
     for tool, (package, purpose) in absent.items():
         print(f"{tool} is missing: left out are the tests that need it ({purpose}).")
         print(f"    to run them: apt-get install {package}")
+    if helm() is None:
+        print("helm is missing: left out are the tests of the chart.")
+        print("    to run them: go install helm.sh/helm/v4/cmd/helm@v4.3.1, or `make e2e` once")
     if not absent:
         print(f"every tool is here: {', '.join(TOOLS)}")
     return 0
