@@ -53,11 +53,12 @@ class File(Protocol):
         ...
 
     def resident(self, count: int, position: int) -> bool:
-        """Whether this range can be sent without touching the device: its ends are looked at."""
+        """Whether this range can most likely be sent without touching the device."""
         ...
 
     def warm(self, count: int, position: int) -> None:
-        """Bring a range into the page cache; blocks. Raises DiskFault."""
+        """Bring a range into the page cache, and ask for what comes after it; blocks. Raises
+        DiskFault."""
         ...
 
     def truncate(self, size: int) -> None:

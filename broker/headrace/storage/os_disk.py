@@ -23,6 +23,9 @@ _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _CREATE_MODE: Final = 0o644
 _WARM_BYTES: Final = 256 * 1024
 """A thread's buffer for bytes that nobody looks at."""
+_PROBE: Final = [bytearray(1)]
+_PROBE_EVERY_BYTES: Final = 128 * 1024
+"""As far as Linux reads ahead by default: what is in memory comes in such pieces."""
 
 
 def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
@@ -106,9 +109,21 @@ class OsFile:
         return buffer if got == len(buffer) else None
 
     def resident(self, count: int, position: int) -> bool:
-        # A sequential reader meets the edge of what is cached at one of its ends.
-        last = max(position, position + count - 1)
-        return bool(self.pread_nowait(1, last)) and bool(self.pread_nowait(1, position))
+        if not self._nowait:
+            return True
+        end = position + count
+        try:
+            return all(
+                os.preadv(self._fd, _PROBE, place, _RWF_NOWAIT)
+                for place in (*range(position, end - 1, _PROBE_EVERY_BYTES), end - 1)
+            )
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _NO_NOWAIT:
+                self._nowait = False
+                return True
+            raise _translated(error, "read", self.path) from error
 
     def warm(self, count: int, position: int) -> None:
         buffer = memoryview(bytearray(min(count, _WARM_BYTES)))
@@ -119,6 +134,8 @@ class OsFile:
                 if not got:
                     return
                 position += got
+            # Else the next look for a batch's boundary waits for the device, on the loop.
+            os.posix_fadvise(self._fd, end, count + _WARM_BYTES, os.POSIX_FADV_WILLNEED)
 
     def truncate(self, size: int) -> None:
         with _translating("truncate", self.path):
