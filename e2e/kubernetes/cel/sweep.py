@@ -144,18 +144,19 @@ def _try(api: Api, plural: str, kind: str, whole: Object, changed: Object) -> No
         if code >= 400:
             continue
         try:
-            _put(api, f"{path}/status", answer, status=first.get("status"))
-            stored = taken(api, "GET", path)
-            _put(api, path, stored, spec=second.get("spec"))
-            stored = taken(api, "GET", path)
+            stored = _put(api, f"{path}/status", answer, status=first.get("status"))
+            stored = _put(api, path, stored, spec=second.get("spec"))
             _put(api, f"{path}/status", stored, status=second.get("status"))
         finally:
             taken(api, "DELETE", path)
 
 
-def _put(api: Api, path: str, stored: Object, **part: Any) -> None:
+def _put(api: Api, path: str, stored: Object, **part: Any) -> Object:
+    """What is stored after a request that may be taken or refused."""
     body = {name: value for name, value in {**stored, **part}.items() if value is not None}
-    _check(api.request("PUT", path, body)[1])
+    code, answer = api.request("PUT", path, body)
+    _check(answer)
+    return stored if code >= 400 else answer
 
 
 def _check(answer: Any) -> None:
