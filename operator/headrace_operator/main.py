@@ -14,12 +14,18 @@ import click
 from headrace.base.invariant import Bug
 from headrace.base.version import VERSION
 
-from headrace_operator import finalizers, logs, reconcile_quota, reconcile_topic
+from headrace_operator import (
+    finalizers,
+    logs,
+    reconcile_cluster,
+    reconcile_quota,
+    reconcile_topic,
+)
 from headrace_operator.access import NoAccess, configuration
 from headrace_operator.admin import Admin
 from headrace_operator.context import Reconcile
 from headrace_operator.errors import KubeError
-from headrace_operator.kinds import QUOTA, TOPIC, Kind
+from headrace_operator.kinds import CLUSTER, QUOTA, TOPIC, Kind
 from headrace_operator.kube import Kube
 from headrace_operator.runtime import EXIT_FAILED, Runtime
 from headrace_operator.settings import DEFAULT_BROKER_IMAGE, DEFAULT_ETCD_IMAGE, Settings
@@ -31,6 +37,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _COUNT: Final = click.IntRange(min=1)
 
 RECONCILERS: Final[Mapping[Kind, Reconcile]] = {
+    CLUSTER: reconcile_cluster.reconcile,
     TOPIC: reconcile_topic.reconcile,
     QUOTA: reconcile_quota.reconcile,
 }

@@ -1,10 +1,15 @@
 """A broker's settings from a file and from flags, each error naming where the setting stands.
 
-The file has Kafka's form: `key=value` lines, `#` comments, a backslash continues a line.
+The file has Kafka's form: `key=value` lines, `#` comments, a backslash continues a line. In its
+values `${env:NAME}` stands for a variable of the environment, as with Kafka's EnvVarConfigProvider
+(KIP-887); `${env:FIRST,SECOND}` for the first of them that is set and not empty.
 """
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from headrace.cli.fault import Misused
 from headrace.config.key import SettingError
@@ -65,8 +70,25 @@ def _read(file: Path) -> list[tuple[str, str]]:
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
             raise Misused(f"{file}, line {number}: {line!r} is not KEY=VALUE", code="SETTING")
-        pairs.append((key.strip(), value.strip()))
+        pairs.append((key.strip(), _expanded(value.strip(), f"{file}, line {number}")))
     return pairs
+
+
+_VARIABLE: Final = re.compile(r"\$\{env:([^}]*)\}")
+
+
+def _expanded(value: str, where: str) -> str:
+    """The value with variables of the environment in place. Raises Misused for an empty one."""
+
+    def text(found: re.Match[str]) -> str:
+        for name in found[1].split(","):
+            if set_to := os.environ.get(name.strip()):
+                return set_to
+        raise Misused(
+            f"{where}: {found[0]} has no value: set {found[1]} in the environment", code="SETTING"
+        )
+
+    return _VARIABLE.sub(text, value)
 
 
 def _where(name: str, file: Path | None, layers: list[dict[str, str]]) -> str:

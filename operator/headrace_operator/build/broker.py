@@ -211,6 +211,7 @@ def _container(cluster: Cluster, broker: Broker, facts: Facts) -> Object:
         "name": CONTAINER,
         "image": spec.image or image_of_version(facts.broker_image, spec.version),
         "imagePullPolicy": "IfNotPresent",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "command": ["headrace", "broker", "--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}"],
         "env": _environment(cluster, broker, facts),
         "ports": [

@@ -173,6 +173,7 @@ def _pod(cluster: Cluster, etcd: ManagedEtcd, index: int, facts: Facts) -> Objec
         "name": CONTAINER,
         "image": etcd.image or facts.etcd_image,
         "imagePullPolicy": "IfNotPresent",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "command": ["etcd", *_arguments(cluster, etcd, index)],
         "envFrom": [{"configMapRef": {"name": names.etcd_service(name)}}],
         "ports": [

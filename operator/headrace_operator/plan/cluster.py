@@ -6,10 +6,20 @@ else has happened, the next plan is empty (tests/laws/test_plan_cluster.py).
 
 from dataclasses import dataclass
 
+from headrace_operator.build import names
 from headrace_operator.build.cluster import Rendering, render_cluster
 from headrace_operator.build.facts import Facts
 from headrace_operator.build.problem import Problem
-from headrace_operator.kinds import SERVICE, Object
+from headrace_operator.kinds import (
+    PERSISTENT_VOLUME_CLAIM,
+    SECRET,
+    SERVICE,
+    STATEFUL_SET,
+    Key,
+    Object,
+    key_of,
+    kind_of,
+)
 from headrace_operator.plan.certificates import plan_certificates
 from headrace_operator.plan.changes import quiet_changes, restart, volumes_of
 from headrace_operator.plan.cluster_actions import ClusterAction
@@ -59,6 +69,30 @@ def plan_cluster(observed: ObservedCluster) -> ClusterPlan:
     if refused is not None:
         return ClusterPlan(verdict=refused, membership=membership, etcd=state)
     return _plan(observed, membership, state, rendering)
+
+
+def wanted_keys(observed: ObservedCluster) -> set[Key]:
+    """What the plan would look for, as far as can be told from what is known by now."""
+    cluster = observed.cluster
+    name, namespace = cluster.metadata.name, cluster.metadata.namespace
+    membership = members_of(observed)
+    found = set()
+    for broker in membership.brokers:
+        set_name = names.broker_set(name, broker.pool.name, broker.id)
+        found.add(Key(STATEFUL_SET, namespace, set_name))
+        volume = names.broker_volume(name, broker.id)
+        found.add(Key(PERSISTENT_VOLUME_CLAIM, namespace, volume))
+    if cluster.spec.etcd.managed is not None:
+        secrets = (
+            names.etcd_ca(name),
+            names.etcd_server_certificate(name),
+            names.etcd_client_certificate(name),
+        )
+        found |= {Key(SECRET, namespace, secret) for secret in secrets}
+    rendering = render_cluster(cluster, facts_of(observed, membership, None))
+    if not isinstance(rendering, Problem):
+        found |= {key_of(kind_of(obj), obj) for obj in rendering.objects()}
+    return found
 
 
 def facts_of(observed: ObservedCluster, membership: Membership, state: EtcdState | None) -> Facts:

@@ -21,7 +21,8 @@ def broker_unit(observed: ObservedCluster, rendered: RenderedBroker) -> Unit | N
     pod = observed.pods.get(name)
     report = observed.reports.get(number)
     return Unit(
-        name=f"broker {number}",
+        stateful_set=name,
+        wanted_hash=rendered.pod_hash,
         number=number,
         outdated=is_outdated(live, rendered.stateful_set),
         pod=pod,
@@ -42,7 +43,8 @@ def member_unit(observed: ObservedCluster, rendered: RenderedMember) -> Unit | N
     if lacks is None and (health is None or not health.healthy):
         lacks = f"etcd member {name} does not say that it is healthy."
     return Unit(
-        name=f"etcd member {name}",
+        stateful_set=name,
+        wanted_hash=rendered.pod_hash,
         number=rendered.index,
         outdated=is_outdated(live, rendered.stateful_set),
         pod=pod,

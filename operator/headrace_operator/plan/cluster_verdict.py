@@ -48,10 +48,12 @@ def _stuck(standing: Standing) -> Iterator[Verdict]:
         yield from _stuck_etcd(standing, etcd)
     if standing.storage_class is not None:
         yield stalled("StorageClassNotFound", standing.storage_class)
-    for roll in (standing.etcd_roll, standing.roll):
+    # Brokers end and start again while there is no etcd to register in: that is etcd's sentence.
+    blame_brokers = etcd is None or etcd.has_majority
+    for roll in (standing.etcd_roll, *([standing.roll] if blame_brokers else [])):
         if roll.failed is not None:
             yield _failed(roll.failed, roll)
-    for unit in (*standing.members, *standing.units):
+    for unit in (*standing.members, *(standing.units if blame_brokers else ())):
         if unit.failure is not None and unit.failure.reason != "Unschedulable":
             yield stalled(unit.failure.reason, unit.failure.message)
     for sentence in standing.shrinks:

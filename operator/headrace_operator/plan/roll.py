@@ -18,7 +18,8 @@ class Unit:
     """One pod and what it should be. `settled` says that it runs what its StatefulSet says, and
     has told so; `waits_for` is a sentence about what is missing to that."""
 
-    name: str
+    stateful_set: str
+    wanted_hash: str
     number: int
     outdated: bool
     """Its StatefulSet does not have the newest template."""

@@ -1,0 +1,104 @@
+"""The actions of a Cluster's plan, carried out in order by server-side apply.
+
+A destructive one is done only to the very object that the plan saw: it is read anew right before,
+and its resourceVersion goes with the request.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from headrace_operator.build import names
+from headrace_operator.build.etcd import server_names
+from headrace_operator.build.object import make
+from headrace_operator.build.protection import ETCD_COMPONENT
+from headrace_operator.context import Context
+from headrace_operator.crd.cluster import Cluster
+from headrace_operator.errors import Conflict
+from headrace_operator.kinds import SECRET, STATEFUL_SET, Key, Kind, Object, kind_of
+from headrace_operator.pki import Authority, authority_data, issue, new_authority, read_authority
+from headrace_operator.plan.certificates import BACKDATED, CA_LIFE, LIFE
+from headrace_operator.plan.cluster_actions import (
+    AlterBrokerDefaults,
+    Apply,
+    ClusterAction,
+    Drop,
+    IssueCertificates,
+    Restart,
+)
+from headrace_operator.plan.observed_cluster import ObservedCluster
+
+
+async def carry_out(
+    context: Context, observed: ObservedCluster, actions: Iterable[ClusterAction]
+) -> None:
+    """Do them all. Raises KubeError at the first that fails; the next pass sees what was done."""
+    for action in actions:
+        match action:
+            case Apply():
+                await _apply(context, action.object)
+            case Restart():
+                await _restart(context, action)
+            case Drop():
+                await _drop(context, action.key, action.uid)
+            case IssueCertificates():
+                await _issue(context, observed, action)
+            case AlterBrokerDefaults():
+                pass  # said to the brokers, not to Kubernetes: see cluster_brokers
+            case _:
+                assert_never(action)
+
+
+async def _apply(context: Context, obj: Object) -> None:
+    _keep(context, kind_of(obj), await context.kube.apply(obj))
+
+
+async def _restart(context: Context, action: Restart) -> None:
+    metadata = action.object["metadata"]
+    live = await context.kube.get(STATEFUL_SET, metadata["namespace"], metadata["name"])
+    there = live["metadata"]
+    if (there["uid"], there["resourceVersion"]) != (action.uid, action.resource_version):
+        _keep(context, STATEFUL_SET, live)
+        raise Conflict(f"StatefulSet {metadata['name']} changed since it was looked at")
+    guarded = {**metadata, "uid": there["uid"], "resourceVersion": there["resourceVersion"]}
+    await _apply(context, {**action.object, "metadata": guarded})
+
+
+async def _drop(context: Context, key: Key, uid: str) -> None:
+    await context.kube.delete(key.kind, key.namespace, key.name, uid=uid)
+
+
+async def _issue(context: Context, observed: ObservedCluster, action: IssueCertificates) -> None:
+    cluster = observed.cluster
+    etcd = cluster.spec.etcd.managed
+    name = names.etcd_ca(cluster.metadata.name)
+    there = await context.kube.find(SECRET, cluster.metadata.namespace, name)
+    former = None if there is None else read_authority(there)
+    since = observed.now - BACKDATED
+    authority = former
+    if authority is None or action.new_ca:
+        authority = new_authority(name, since, CA_LIFE, former=former)
+        await _keep_authority(context, cluster, authority)
+    if etcd is None:
+        return
+    for secret in action.names:
+        is_server = secret == names.etcd_server_certificate(cluster.metadata.name)
+        hosts = server_names(cluster, etcd) if is_server else ()
+        data = issue(authority, secret, hosts, since, LIFE)
+        await _apply(context, _secret(cluster, secret, data, owned=True))
+
+
+async def _keep_authority(context: Context, cluster: Cluster, authority: Authority) -> None:
+    name = names.etcd_ca(cluster.metadata.name)
+    owned = cluster.spec.reclaim_policy == "Delete"
+    await _apply(context, _secret(cluster, name, authority_data(authority), owned=owned))
+
+
+def _secret(cluster: Cluster, name: str, data: dict[str, str], *, owned: bool) -> Object:
+    body = {"type": "kubernetes.io/tls", "data": data}
+    return make(SECRET, cluster, name, body, component=ETCD_COMPONENT, owned=owned)
+
+
+def _keep(context: Context, kind: Kind, answer: Object) -> None:
+    """Let the next pass see what was just written, though its event may be late."""
+    if kind in context.store.kinds:
+        context.store.put(kind, answer)

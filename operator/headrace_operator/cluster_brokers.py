@@ -1,0 +1,43 @@
+"""What the brokers of a Cluster are asked and told through Kafka's protocol, for its plan."""
+
+from dataclasses import replace
+
+from headrace.base.errors import Refusal
+
+from headrace_operator.admin.outcome import Away
+from headrace_operator.admin.settings import ALL_BROKERS, BROKER, SettingsChange
+from headrace_operator.context import Context
+from headrace_operator.crd.cluster import Cluster
+from headrace_operator.errors import Refused, Unreachable
+from headrace_operator.plan.cluster_actions import AlterBrokerDefaults
+from headrace_operator.plan.membership import members_of
+from headrace_operator.plan.observed_cluster import ObservedCluster
+
+
+async def ask_brokers(context: Context, observed: ObservedCluster) -> ObservedCluster:
+    """The observation with what only brokers can tell, where one serves at all."""
+    if not any(report.ready for report in observed.reports.values()):
+        return observed
+    metadata = observed.cluster.metadata
+    admin = context.admin.of(metadata.namespace, metadata.name)
+    defaults = await admin.broker_settings()
+    if isinstance(defaults, Refusal | Away):
+        defaults = None
+    membership = members_of(observed)
+    held: dict[int, tuple[str, ...] | None] = {}
+    for number in sorted(membership.leaving | membership.poolless):
+        found = await admin.partitions_held(number)
+        failed = isinstance(found, Refusal | Away)
+        held[number] = None if failed else tuple(f"{topic}/{n}" for topic, n in found)
+    return replace(observed, defaults=defaults, held=held)
+
+
+async def alter_defaults(context: Context, cluster: Cluster, action: AlterBrokerDefaults) -> None:
+    """Set and reset cluster-wide settings. Raises Refused, or Unreachable where it may be done."""
+    change = SettingsChange(kind=BROKER, name=ALL_BROKERS, set_to=action.set_to, reset=action.reset)
+    metadata = cluster.metadata
+    failure = await context.admin.of(metadata.namespace, metadata.name).alter_settings(change)
+    if isinstance(failure, Away):
+        raise Unreachable(failure.message)
+    if isinstance(failure, Refusal):
+        raise Refused(f"spec.config: the brokers refused it: {failure.message}")

@@ -1,0 +1,1 @@
+"""What exists: read from the API server, the brokers and etcd."""
