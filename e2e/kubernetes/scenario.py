@@ -27,6 +27,6 @@ def _images(world: World) -> str:
 
 STEPS = [
     Step(name="resources refuse what is wrong, word for word", does=_resources, limit_s=120),
-    Step(name="images are built and every node has them", does=_images, limit_s=420),
+    Step(name="images are built and every node has them", does=_images, limit_s=900),
     *plain_broker.STEPS,
 ]
