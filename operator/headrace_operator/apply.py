@@ -8,14 +8,11 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from headrace_operator.build import names
-from headrace_operator.build.etcd import server_names
-from headrace_operator.build.object import make
-from headrace_operator.build.protection import ETCD_COMPONENT
+from headrace_operator.build.etcd import etcd_ca_secret, etcd_secret, server_names
 from headrace_operator.context import Context
-from headrace_operator.crd.cluster import Cluster
 from headrace_operator.errors import Conflict
 from headrace_operator.kinds import SECRET, STATEFUL_SET, Key, Kind, Object, kind_of
-from headrace_operator.pki import Authority, authority_data, issue, new_authority, read_authority
+from headrace_operator.pki import authority_data, issue, new_authority, read_authority
 from headrace_operator.plan.certificates import BACKDATED, CA_LIFE, LIFE
 from headrace_operator.plan.cluster_actions import (
     AlterBrokerDefaults,
@@ -77,25 +74,14 @@ async def _issue(context: Context, observed: ObservedCluster, action: IssueCerti
     authority = former
     if authority is None or action.new_ca:
         authority = new_authority(name, since, CA_LIFE, former=former)
-        await _keep_authority(context, cluster, authority)
+        await _apply(context, etcd_ca_secret(cluster, authority_data(authority)))
     if etcd is None:
         return
     for secret in action.names:
         is_server = secret == names.etcd_server_certificate(cluster.metadata.name)
         hosts = server_names(cluster, etcd) if is_server else ()
         data = issue(authority, secret, hosts, since, LIFE)
-        await _apply(context, _secret(cluster, secret, data, owned=True))
-
-
-async def _keep_authority(context: Context, cluster: Cluster, authority: Authority) -> None:
-    name = names.etcd_ca(cluster.metadata.name)
-    owned = cluster.spec.reclaim_policy == "Delete"
-    await _apply(context, _secret(cluster, name, authority_data(authority), owned=owned))
-
-
-def _secret(cluster: Cluster, name: str, data: dict[str, str], *, owned: bool) -> Object:
-    body = {"type": "kubernetes.io/tls", "data": data}
-    return make(SECRET, cluster, name, body, component=ETCD_COMPONENT, owned=owned)
+        await _apply(context, etcd_secret(cluster, secret, data, owned=True))
 
 
 def _keep(context: Context, kind: Kind, answer: Object) -> None:

@@ -6,6 +6,7 @@ member that finds an empty volume stops instead of serving an empty cluster.
 Source of the flags: `etcd --help` of etcd 3.6.16.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,7 @@ from headrace_operator.crd.quantity import whole_amount
 from headrace_operator.kinds import (
     CONFIG_MAP,
     PERSISTENT_VOLUME_CLAIM,
+    SECRET,
     SERVICE,
     STATEFUL_SET,
     Object,
@@ -117,6 +119,18 @@ def render_member(cluster: Cluster, etcd: ManagedEtcd, index: int, facts: Facts)
         volume=_volume(cluster, etcd, index, facts),
         pod_hash=pod_hash,
     )
+
+
+def etcd_secret(cluster: Cluster, name: str, data: Mapping[str, str], *, owned: bool) -> Object:
+    """A Secret with a certificate and its key."""
+    body = {"type": "kubernetes.io/tls", "data": dict(data)}
+    return make(SECRET, cluster, name, body, component=ETCD_COMPONENT, owned=owned)
+
+
+def etcd_ca_secret(cluster: Cluster, data: Mapping[str, str]) -> Object:
+    """The CA's Secret: it stays with the volumes that need what it signs."""
+    name = names.etcd_ca(cluster.metadata.name)
+    return etcd_secret(cluster, name, data, owned=cluster.spec.reclaim_policy == "Delete")
 
 
 def server_names(cluster: Cluster, etcd: ManagedEtcd) -> tuple[str, ...]:

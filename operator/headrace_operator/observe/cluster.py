@@ -84,7 +84,7 @@ def _stored(context: Context, cluster: Cluster) -> dict[Key, Object]:
         for owner in ((metadata.namespace, metadata.name), metadata.uid):
             for obj in context.store.owned(kind, owner):
                 if obj["metadata"].get("namespace") == metadata.namespace:
-                    found[key_of(kind, obj)] = {**obj, "kind": kind.name}
+                    found[key_of(kind, obj)] = obj
     return found
 
 

@@ -16,28 +16,30 @@ ANSWER_TIMEOUT_S: Final = 2.0
 AT_ONCE_MAX: Final = 32
 
 
-async def read_reports(addresses: Mapping[int, str]) -> dict[int, Report]:
+async def read_reports(addresses: Mapping[int, str], *, port: int = HTTP_PORT) -> dict[int, Report]:
     """By broker id, from the addresses of their pods."""
-    urls = {number: _url(host, HTTP_PORT, "/status") for number, host in addresses.items()}
+    urls = {number: _url(host, port, "/status") for number, host in addresses.items()}
     found = {}
-    for number, (_, answer) in (await _ask(urls)).items():
+    for number, answer in (await _ask(urls)).items():
         report = _report(answer)
         if report is not None and report.broker_id == number:
             found[number] = report
     return found
 
 
-async def read_members(addresses: Mapping[int, str]) -> dict[int, MemberHealth]:
+async def read_members(
+    addresses: Mapping[int, str], *, port: int = ETCD_METRICS_PORT
+) -> dict[int, MemberHealth]:
     """By index, from the addresses of their pods."""
-    urls = {index: _url(host, ETCD_METRICS_PORT, "/health") for index, host in addresses.items()}
-    return {index: _health(answer) for index, (_, answer) in (await _ask(urls)).items()}
+    urls = {index: _url(host, port, "/health") for index, host in addresses.items()}
+    return {index: _health(answer) for index, answer in (await _ask(urls)).items()}
 
 
 def _url(host: str, port: int, path: str) -> str:
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
-async def _ask(urls: Mapping[int, str]) -> dict[int, tuple[int, Any]]:
+async def _ask(urls: Mapping[int, str]) -> dict[int, Any]:
     if not urls:
         return {}
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
@@ -47,10 +49,11 @@ async def _ask(urls: Mapping[int, str]) -> dict[int, tuple[int, Any]]:
     return {n: a for n, a in zip(urls, answers, strict=True) if a is not None}
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, Any] | None:
+async def _get(session: aiohttp.ClientSession, url: str) -> Any:
+    """The JSON answered, whatever its status: etcd says why it is not healthy with a 503."""
     try:
         async with session.get(url) as response:
-            return response.status, await response.json(content_type=None)
+            return await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
         return None
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from headrace_operator.build import names
 from headrace_operator.build.broker import RenderedBroker
 from headrace_operator.build.cluster import Rendering
-from headrace_operator.build.etcd import RenderedMember
+from headrace_operator.build.etcd import RenderedMember, etcd_ca_secret
 from headrace_operator.build.object import annotation, sealed
 from headrace_operator.kinds import (
     PERSISTENT_VOLUME_CLAIM,
+    SECRET,
     STATEFUL_SET,
     Object,
     key_of,
@@ -43,7 +44,7 @@ def quiet_changes(
 ) -> Iterator[ClusterAction]:
     """What is made and brought up to date without stopping a pod. No volume is made anew for a
     member of an etcd that had been whole: it would serve nothing and look like a cluster."""
-    yield from _apply(observed, *rendering.shared)
+    yield from _apply(observed, *rendering.shared, *_authority(observed))
     lost = () if etcd is None else etcd.lost
     parts: list[RenderedMember | RenderedBroker] = [*rendering.members, *rendering.brokers]
     for part in parts:
@@ -71,6 +72,14 @@ def restart(
             found: list[ClusterAction] = [*_apply(observed, broker.config_map)]
             return [*found, _restart(observed, broker.stateful_set, epoch)]
     return []
+
+
+def _authority(observed: ObservedCluster) -> Iterator[Object]:
+    """The CA's Secret as it is, but kept or not as the spec says by now."""
+    cluster = observed.cluster
+    live = observed.find(SECRET, names.etcd_ca(cluster.metadata.name))
+    if cluster.spec.etcd.managed is not None and live is not None and observed.ca_key:
+        yield etcd_ca_secret(cluster, live["data"])
 
 
 def _apply(observed: ObservedCluster, *wanted: Object) -> Iterator[Apply]:

@@ -65,7 +65,8 @@ def plan_cluster(observed: ObservedCluster) -> ClusterPlan:
     if isinstance(rendering, Problem):
         verdict = stalled(rendering.reason, rendering.message)
         return ClusterPlan(verdict=verdict, membership=membership, etcd=state)
-    refused = refuse_names(observed, rendering.objects())
+    wanted = {key_of(kind_of(obj), obj) for obj in rendering.objects()} | _secrets(observed)
+    refused = refuse_names(observed, sorted(wanted, key=str))
     if refused is not None:
         return ClusterPlan(verdict=refused, membership=membership, etcd=state)
     return _plan(observed, membership, state, rendering)
@@ -76,23 +77,31 @@ def wanted_keys(observed: ObservedCluster) -> set[Key]:
     cluster = observed.cluster
     name, namespace = cluster.metadata.name, cluster.metadata.namespace
     membership = members_of(observed)
-    found = set()
+    found: set[Key] = set()
     for broker in membership.brokers:
         set_name = names.broker_set(name, broker.pool.name, broker.id)
         found.add(Key(STATEFUL_SET, namespace, set_name))
         volume = names.broker_volume(name, broker.id)
         found.add(Key(PERSISTENT_VOLUME_CLAIM, namespace, volume))
-    if cluster.spec.etcd.managed is not None:
-        secrets = (
-            names.etcd_ca(name),
-            names.etcd_server_certificate(name),
-            names.etcd_client_certificate(name),
-        )
-        found |= {Key(SECRET, namespace, secret) for secret in secrets}
+    found |= _secrets(observed)
     rendering = render_cluster(cluster, facts_of(observed, membership, None))
     if not isinstance(rendering, Problem):
         found |= {key_of(kind_of(obj), obj) for obj in rendering.objects()}
     return found
+
+
+def _secrets(observed: ObservedCluster) -> set[Key]:
+    """Those of the managed etcd."""
+    cluster = observed.cluster
+    if cluster.spec.etcd.managed is None:
+        return set()
+    name = cluster.metadata.name
+    secrets = (
+        names.etcd_ca(name),
+        names.etcd_server_certificate(name),
+        names.etcd_client_certificate(name),
+    )
+    return {Key(SECRET, cluster.metadata.namespace, secret) for secret in secrets}
 
 
 def facts_of(observed: ObservedCluster, membership: Membership, state: EtcdState | None) -> Facts:

@@ -10,9 +10,9 @@ from headrace_operator.crd.pools import Storage
 from headrace_operator.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     SECRET,
+    Key,
+    Kind,
     Object,
-    key_of,
-    kind_of,
 )
 from headrace_operator.plan.membership import Membership
 from headrace_operator.plan.observed_cluster import ObservedCluster
@@ -34,31 +34,27 @@ def refuse(observed: ObservedCluster, membership: Membership) -> Verdict | None:
     return None
 
 
-def refuse_names(observed: ObservedCluster, wanted: Iterable[Object]) -> Verdict | None:
+def refuse_names(observed: ObservedCluster, wanted: Iterable[Key]) -> Verdict | None:
     """Where a name that the Cluster needs is taken by an object that is not its own."""
-    for obj in wanted:
-        kind = kind_of(obj)
-        live = observed.objects.get(key_of(kind, obj))
+    for key in wanted:
+        live = observed.objects.get(key)
         if live is None:
             continue
-        what = f"{kind.name} {obj['metadata']['name']}"
+        what = f"{key.kind.name} {key.name}"
         if "deletionTimestamp" in live["metadata"]:
-            return reconciling("Deleting", f"{what} is still being deleted; it is made anew after.")
-        if not belongs(live, observed.cluster):
+            return _going(key.kind, what)
+        if not belongs(key.kind, live, observed.cluster):
             return _taken(what, live, observed.cluster)
     return None
 
 
-def belongs(live: Object, cluster: Cluster) -> bool:
+def belongs(kind: Kind, live: Object, cluster: Cluster) -> bool:
     """Whether an object is the Cluster's own."""
     owner = owner_uid(live)
     if owner is not None:
         return owner == cluster.metadata.uid
     labels = live["metadata"].get("labels") or {}
-    return (
-        live.get("kind") in {kind.name for kind in _OUTLIVE}
-        and labels.get(names.CLUSTER_LABEL) == cluster.metadata.name
-    )
+    return kind in _OUTLIVE and labels.get(names.CLUSTER_LABEL) == cluster.metadata.name
 
 
 def missing_storage_class(observed: ObservedCluster) -> str | None:
@@ -127,6 +123,17 @@ def _secret_absent(observed: ObservedCluster) -> Verdict | None:
         f"There is no Secret {external.secret} in namespace {observed.cluster.metadata.namespace},"
         " which spec.etcd.external.secret names: make it, with ca.crt, tls.crt, tls.key, username"
         " and password as far as this etcd asks for them.",
+    )
+
+
+def _going(kind: Kind, what: str) -> Verdict:
+    if kind is not PERSISTENT_VOLUME_CLAIM:
+        return reconciling("Deleting", f"{what} is still being deleted; it is made anew after.")
+    return stalled(
+        "VolumeDeleted",
+        f"{what} was deleted by somebody and goes with its data once the pod that mounts it ends:"
+        " save what is to stay, then let that pod end; an empty volume is made in its place."
+        " Until then the operator restarts and changes nothing.",
     )
 
 

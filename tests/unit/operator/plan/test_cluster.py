@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from headrace_operator.build import names
+from headrace_operator.build.etcd import etcd_ca_secret
 from headrace_operator.kinds import (
     CONFIG_MAP,
     PERSISTENT_VOLUME_CLAIM,
@@ -328,3 +329,22 @@ def test_with_delete_volumes_go_with_their_cluster() -> None:
     observed = running(reclaimPolicy="Delete")
     for obj in observed.all_of(PERSISTENT_VOLUME_CLAIM):
         assert [o["uid"] for o in obj["metadata"]["ownerReferences"]] == ["u-1"]
+
+
+def test_a_volume_that_somebody_deletes_stops_all_changes() -> None:
+    observed = world.respecified(running(), world.cluster(config={"num.partitions": "5"}))
+    volume = world.get(observed, PERSISTENT_VOLUME_CLAIM, "prod-broker-0")
+    going = {**volume, "metadata": {**volume["metadata"], "deletionTimestamp": "now"}}
+    plan = plan_cluster(world.put(observed, going))
+    assert (plan.verdict.reason, plan.actions) == ("VolumeDeleted", ())
+
+
+def test_the_ca_is_kept_or_not_as_the_spec_says_by_now() -> None:
+    observed = running()
+    ca = etcd_ca_secret(observed.cluster, {"tls.crt": "x", "tls.key": "y"})
+    observed = world.applied(observed, [Apply(object=ca)])
+    assert plan_cluster(observed).actions == ()
+    deleting = world.respecified(observed, world.cluster(reclaimPolicy="Delete"))
+    applied = [a.object for a in plan_cluster(deleting).actions if isinstance(a, Apply)]
+    [secret] = [obj for obj in applied if obj["kind"] == "Secret"]
+    assert secret["data"] == ca["data"] and secret["metadata"]["ownerReferences"]
