@@ -15,7 +15,7 @@ from headrace.core.fetch_sessions import Key
 from headrace.server.cold_readers import ColdReaders
 from headrace.server.outgoing import Part
 from headrace.server.partition import Partition
-from headrace.storage.disk import Damaged, DiskFault
+from headrace.storage.disk import Damaged, DiskFault, Read, read_patiently
 from headrace.storage.log import OffsetOutOfRange, Slice
 from headrace.wire.fetch import FetchPartition
 
@@ -52,19 +52,23 @@ class Terms:
 
 
 def look(
-    broker: "Broker", wanted: list[tuple[Key, FetchPartition]], terms: Terms
+    broker: "Broker",
+    wanted: list[tuple[Key, FetchPartition]],
+    terms: Terms,
+    read: Read = read_patiently,
 ) -> tuple[list[Found], int, bool]:
     """What each partition has now, the bytes in all, and whether waiting is pointless.
 
     The first partition with data gives at least one batch even if that is over the limit, so a
-    large batch never stops a reader (KIP-74); the others stay within `max_bytes`.
+    large batch never stops a reader (KIP-74); the others stay within `max_bytes`. Raises what
+    `read` raises.
     """
     found: list[Found] = []
     total = 0
     urgent = False
     left = min(terms.max_bytes, broker.settings.fetch_max_bytes)
     for key, item in wanted:
-        one = _look_at(broker, key, item, terms, left, first=total == 0)
+        one = _look_at(broker, key, item, terms, left, read, first=total == 0)
         found.append(one)
         if one.slice is not None:
             total += one.slice.count
@@ -75,7 +79,14 @@ def look(
 
 
 def _look_at(
-    broker: "Broker", key: Key, item: FetchPartition, terms: Terms, left: int, *, first: bool
+    broker: "Broker",
+    key: Key,
+    item: FetchPartition,
+    terms: Terms,
+    left: int,
+    read: Read,
+    *,
+    first: bool,
 ) -> Found:
     partition = broker.partitions.find(key)
     if partition is None:
@@ -108,7 +119,7 @@ def _look_at(
         return Found(Code.NONE, high_watermark, stable, start, None, None, partition)
     try:
         if start <= offset < limit:
-            piece = log.locate(offset, max_bytes, max_offset=limit)
+            piece = log.locate(offset, max_bytes, max_offset=limit, read=read)
             if first or piece.count <= max_bytes:
                 return Found(Code.NONE, high_watermark, stable, start, piece, None, partition)
         elif not start <= offset <= log.log_end_offset:

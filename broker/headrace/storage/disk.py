@@ -8,7 +8,7 @@ a rename, creation or removal is lost unless its directory was synced; after a f
 nothing is known about any unsynced byte of that file, so the caller takes the disk offline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from typing_extensions import Buffer
@@ -25,6 +25,15 @@ class DiskFault(Exception):
 class Damaged(DiskFault):
     """A file's content is not what was written, but the disk works: only who reads there is told.
     The partition stays online."""
+
+
+class NotInMemory(Exception):
+    """What an impatient reader wants is on the device: `file.warm(count, position)` in a thread,
+    then ask again."""
+
+    def __init__(self, file: "File", count: int, position: int) -> None:
+        super().__init__(f"{file.path} at {position} is not in memory")
+        self.file, self.count, self.position = file, count, position
 
 
 class FileStat(NamedTuple):
@@ -76,6 +85,23 @@ class File(Protocol):
     def close(self) -> None:
         """Close; idempotent."""
         ...
+
+
+Read = Callable[[File, int, int], bytes | bytearray]
+"""How to read `count` bytes of a file at a position: by waiting for the device, or not."""
+
+
+def read_patiently(file: File, count: int, position: int) -> bytes | bytearray:
+    """As `pread`."""
+    return file.pread(count, position)
+
+
+def read_now(file: File, count: int, position: int) -> bytes | bytearray:
+    """From memory alone, for the event loop. Raises NotInMemory."""
+    data = file.pread_nowait(count, position)
+    if data is None:
+        raise NotInMemory(file, count, position)
+    return data
 
 
 class Lock(Protocol):

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from operator import lt
 from typing import ClassVar, Final
 
-from headrace.storage.disk import Disk, DiskFull, File
+from headrace.storage.disk import Disk, DiskFull, File, Read, read_patiently
 
 OFFSET_ENTRY_BYTES: Final = 8
 TIME_ENTRY_BYTES: Final = 12
@@ -142,20 +142,20 @@ class OffsetIndex(_Index):
         del self._offsets[count:]
         del self._positions[count:]
 
-    def entry(self, number: int) -> tuple[int, int]:
+    def entry(self, number: int, read: Read = read_patiently) -> tuple[int, int]:
         """(offset, position) of one entry."""
         if number >= self.written:
             at = number - self.written
             return self._offsets[at], self._positions[at]
-        data = self.file().pread(OFFSET_ENTRY_BYTES, number * OFFSET_ENTRY_BYTES)
+        data = read(self.file(), OFFSET_ENTRY_BYTES, number * OFFSET_ENTRY_BYTES)
         offset, position = _OFFSET_ENTRY.unpack(data)
         return offset, position
 
-    def _block(self, first: int, count: int) -> "array[int]":
+    def _block(self, first: int, count: int, read: Read = read_patiently) -> "array[int]":
         """Offsets and positions in turn of up to `count` written entries from `first` on."""
         count = min(count, self.written - first)
         pairs = array("i")
-        pairs.frombytes(self.file().pread(count * OFFSET_ENTRY_BYTES, first * OFFSET_ENTRY_BYTES))
+        pairs.frombytes(read(self.file(), count * OFFSET_ENTRY_BYTES, first * OFFSET_ENTRY_BYTES))
         if _SWAP_BYTES:
             pairs.byteswap()
         return pairs
@@ -165,38 +165,41 @@ class OffsetIndex(_Index):
         pairs = self._block(0, entries)
         return all(all(map(lt, column, column[1:])) for column in (pairs[0::2], pairs[1::2]))
 
-    def floor_offset(self, offset: int) -> int:
+    def floor_offset(self, offset: int, read: Read = read_patiently) -> int:
         """The number of the last entry whose offset is at most `offset`; -1 if there is none."""
-        return self._floor(offset, 0, self._offsets)
+        return self._floor(offset, 0, self._offsets, read)
 
-    def floor_position(self, position: int) -> int:
+    def floor_position(self, position: int, read: Read = read_patiently) -> int:
         """The number of the last entry whose position is at most `position`; -1 if none."""
-        return self._floor(position, 1, self._positions)
+        return self._floor(position, 1, self._positions, read)
 
-    def _floor(self, value: int, column: int, waiting: "array[int]") -> int:
+    def _floor(self, value: int, column: int, waiting: "array[int]", read: Read) -> int:
         if waiting and waiting[0] <= value:
             return self.written + bisect_right(waiting, value) - 1
         low, high = 0, (self.written + _BLOCK_ENTRIES - 1) // _BLOCK_ENTRIES
         while high - low > 1:  # the last block whose first entry is at most value
             middle = (low + high) // 2
-            if self.entry(middle * _BLOCK_ENTRIES)[column] <= value:
+            if self.entry(middle * _BLOCK_ENTRIES, read)[column] <= value:
                 low = middle
             else:
                 high = middle
         if not high:
             return -1
         first = low * _BLOCK_ENTRIES
-        return first + bisect_right(self._block(first, _BLOCK_ENTRIES)[column::2], value) - 1
+        found = self._block(first, _BLOCK_ENTRIES, read)[column::2]
+        return first + bisect_right(found, value) - 1
 
-    def floor_position_from(self, position: int, number: int, count: int) -> int:
+    def floor_position_from(
+        self, position: int, number: int, count: int, read: Read = read_patiently
+    ) -> int:
         """As floor_position where the answer is probably among `count` entries from `number`."""
         number = max(number, 0)
         if number < self.written:
-            positions = self._block(number, count)[1::2]
+            positions = self._block(number, count, read)[1::2]
             found = bisect_right(positions, position)
             if found and (found < len(positions) or number + found == self.entries):
                 return number + found - 1
-        return self.floor_position(position)
+        return self.floor_position(position, read)
 
 
 class TimeIndex(_Index):

@@ -18,7 +18,7 @@ from headrace.base.invariant import invariant
 from headrace.base.units import INT32_MAX, INT64_MAX
 from headrace.config.topic import LogSettings
 from headrace.storage import opening, retention, timestamps, truncation
-from headrace.storage.disk import Damaged, Disk, DiskFull, File
+from headrace.storage.disk import Damaged, Disk, DiskFull, File, Read, read_patiently
 from headrace.storage.epochs import EpochCache
 from headrace.storage.flush import Flush, Tenure
 from headrace.storage.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES
@@ -316,19 +316,22 @@ class Log:
             self.disk.remove(path)
         self.disk.sync_dir(self.path)
 
-    def locate(self, offset: int, max_bytes: int, *, max_offset: int) -> Slice:
+    def locate(
+        self, offset: int, max_bytes: int, *, max_offset: int, read: Read = read_patiently
+    ) -> Slice:
         """Where to read from `offset` on: whole batches below `max_offset`, of one segment.
 
         As many as fit in `max_bytes`, at least one; the first holds `offset`. Empty where there
-        is nothing below `max_offset`. Raises OffsetOutOfRange, Damaged, DiskFault.
+        is nothing below `max_offset`. Raises OffsetOutOfRange, Damaged, DiskFault, and what
+        `read` raises.
         """
         try:
-            return self._locate(offset, max_bytes, max_offset)
+            return self._locate(offset, max_bytes, max_offset, read)
         except Damaged as damage:
             self.on_damage(f"offset {offset}", damage)
             raise
 
-    def _locate(self, offset: int, max_bytes: int, max_offset: int) -> Slice:
+    def _locate(self, offset: int, max_bytes: int, max_offset: int, read: Read) -> Slice:
         if offset < self.log_start_offset or offset > self.log_end_offset:
             raise OffsetOutOfRange(offset, self.log_start_offset, self.log_end_offset)
         if offset >= max_offset:
@@ -336,7 +339,7 @@ class Log:
         places = self._places
         place = places.get(offset)
         if place is None:
-            place = self._find(offset)
+            place = self._find(offset, read)
         segment, position, hint = place
         if segment is self.active:
             file = self._file
@@ -345,11 +348,12 @@ class Log:
         else:
             file, end, following = self._rolled(segment)
             if position >= end:
-                return self._locate_in_next(offset, max_bytes, max_offset)
+                return self._locate_in_next(offset, max_bytes, max_offset, read)
         if following > max_offset:
-            end, following = self._end_below(segment, max_offset)
+            end, following = self._end_below(segment, max_offset, read)
         if end - position > max_bytes:
-            cut, cut_following, hint = self._cut(segment, position, position + max_bytes, hint)
+            limit = position + max_bytes
+            cut, cut_following, hint = self._cut(segment, position, limit, hint, read)
             if cut <= end:
                 end, following = cut, cut_following
         elif end <= position:
@@ -365,16 +369,16 @@ class Log:
         opening.load_rolled(self, segment)
         return segment.file(), segment.size, segment.end_offset
 
-    def _locate_in_next(self, offset: int, max_bytes: int, max_offset: int) -> Slice:
+    def _locate_in_next(self, offset: int, max_bytes: int, max_offset: int, read: Read) -> Slice:
         """The place kept for `offset` was the end of a segment that was active then."""
         self._places.pop(offset, None)
-        return self._locate(offset, max_bytes, max_offset)
+        return self._locate(offset, max_bytes, max_offset, read)
 
     def segment_of(self, offset: int) -> int:
         """The number of the segment whose range holds `offset`; the first for one below all."""
         return max(0, bisect_right(self.segments, offset, key=_base_of) - 1)
 
-    def find(self, offset: int) -> tuple[Segment, int, int]:
+    def find(self, offset: int, read: Read = read_patiently) -> tuple[Segment, int, int]:
         """Segment, position and base offset of the first batch that ends at or after `offset`.
 
         The end of the active segment and -1 where there is none.
@@ -387,32 +391,34 @@ class Log:
                 return segment, 0, -1
             else:
                 self.open_segments.use(segment)
-            position, base = segment.find(offset)
+            position, base = segment.find(offset, read)
             if base >= 0:
                 return segment, position, base
         return segment, position, -1
 
-    def _find(self, offset: int) -> tuple[Segment, int, int]:
+    def _find(self, offset: int, read: Read) -> tuple[Segment, int, int]:
         if offset == self.log_end_offset:
             return self.active, self._file.size, -1
-        segment, position, _ = self.find(offset)
+        segment, position, _ = self.find(offset, read)
         return segment, position, -1
 
-    def _end_below(self, segment: Segment, max_offset: int) -> tuple[int, int]:
+    def _end_below(self, segment: Segment, max_offset: int, read: Read) -> tuple[int, int]:
         """Where in `segment` the batches that are wholly below `max_offset` end."""
         place = self._places.get(max_offset)
         if place is not None and place[0] is segment:
             return place[1], max_offset
-        found, position, base = self.find(max_offset)
+        found, position, base = self.find(max_offset, read)
         if found is not segment:
             return segment.size, segment.end_offset
         return position, max_offset if base >= max_offset else base
 
-    def _cut(self, segment: Segment, start: int, limit: int, hint: int) -> tuple[int, int, int]:
+    def _cut(
+        self, segment: Segment, start: int, limit: int, hint: int, read: Read
+    ) -> tuple[int, int, int]:
         self.open_segments.use(segment)
         interval = max(self._settings.index_interval_bytes, 1)
         span = min((limit - start) // interval + 2, _SPAN_ENTRIES_MAX)
-        return segment.boundary(start, limit, hint, span)
+        return segment.boundary(start, limit, hint, span, read)
 
     def begin_flush(self, *, checkpoint: bool = True) -> Flush:
         """Note what is to become durable: all that is in the log now.

@@ -8,7 +8,7 @@ from typing import Final
 
 from headrace.base.units import INT32_MAX
 from headrace.storage import walk
-from headrace.storage.disk import Disk, File
+from headrace.storage.disk import Disk, File, Read, read_patiently
 from headrace.storage.index import OffsetIndex, TimeIndex
 from headrace.storage.names import INDEX, LOG, SEGMENT_SUFFIXES, TIME_INDEX, file_name
 
@@ -102,17 +102,19 @@ class Segment:
         self.index.spill()
         self.time_index.spill()
 
-    def find(self, offset: int) -> tuple[int, int]:
+    def find(self, offset: int, read: Read = read_patiently) -> tuple[int, int]:
         """Position and base offset of the first batch that ends at or after `offset`.
 
         (size, -1) where every batch ends before it.
         """
         relative = min(offset - self.base_offset, INT32_MAX)
-        number = self.index.floor_offset(relative)
-        position = self.index.entry(number)[1] if number >= 0 else 0
-        return walk.find_offset(self.file(), position, offset, self.size)
+        number = self.index.floor_offset(relative, read)
+        position = self.index.entry(number, read)[1] if number >= 0 else 0
+        return walk.find_offset(self.file(), position, offset, self.size, read)
 
-    def boundary(self, start: int, limit: int, hint: int, span: int) -> tuple[int, int, int]:
+    def boundary(
+        self, start: int, limit: int, hint: int, span: int, read: Read = read_patiently
+    ) -> tuple[int, int, int]:
         """A batch boundary in [start, limit], and the offset that is read from there.
 
         It is the last, or an indexed one where that costs less than an eighth of the bytes.
@@ -122,16 +124,16 @@ class Segment:
         """
         index = self.index
         if hint >= 0:
-            number = index.floor_position_from(limit, hint, span)
+            number = index.floor_position_from(limit, hint, span, read)
         else:
-            number = index.floor_position(limit)
-        position = index.entry(number)[1] if number >= 0 else 0
+            number = index.floor_position(limit, read)
+        position = index.entry(number, read)[1] if number >= 0 else 0
         file = self.file()
         if limit - position < (limit - start) >> 3:
-            return position, walk.base_offset_at(file, position), number
-        position, offset = walk.last_boundary(file, max(position, start), limit, self.size)
+            return position, walk.base_offset_at(file, position, read), number
+        position, offset = walk.last_boundary(file, max(position, start), limit, self.size, read)
         if position == start:
-            position, offset = walk.batch_end(file, start, self.size)
+            position, offset = walk.batch_end(file, start, self.size, read)
         return position, offset, number
 
     def load(self) -> bool:

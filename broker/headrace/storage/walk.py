@@ -1,14 +1,15 @@
 """Walking a segment from batch to batch by the headers alone.
 
-Each function begins at a batch boundary. A header that cannot be one, below a position where
-only whole batches can be, is damage: recovery has checked what it left there.
+Each function begins at a batch boundary; those that serve readers are told how to read. A header
+that cannot be one, below a position where only whole batches can be, is damage: recovery has
+checked what it left there.
 """
 
 import struct
 from collections.abc import Iterator
 from typing import Final
 
-from headrace.storage.disk import Damaged, File
+from headrace.storage.disk import Damaged, File, Read, read_patiently
 from headrace.wire.batch import HEADER, HEADER_BYTES, LENGTH_PREFIX_BYTES, BatchHeader
 
 STEP: Final = struct.Struct(">qi11xi")
@@ -26,15 +27,18 @@ def _bad(file: File, position: int) -> Damaged:
     )
 
 
-def find_offset(file: File, position: int, offset: int, end: int) -> tuple[int, int]:
+def find_offset(
+    file: File, position: int, offset: int, end: int, read: Read = read_patiently
+) -> tuple[int, int]:
     """Position and base offset of the first batch whose last offset is at least `offset`.
 
     Looks from `position` to `end`; (end, -1) where there is none.
     """
-    data, at = b"", 0
+    data: bytes | bytearray = b""
+    at = 0
     while position < end:
         if at + STEP.size > len(data):
-            data, at = file.pread(min(_NEAR_BYTES, end - position), position), 0
+            data, at = read(file, min(_NEAR_BYTES, end - position), position), 0
             if len(data) < STEP.size:
                 raise _bad(file, position)
         base, length, delta = STEP.unpack_from(data, at)
@@ -47,15 +51,18 @@ def find_offset(file: File, position: int, offset: int, end: int) -> tuple[int, 
     return end, -1
 
 
-def last_boundary(file: File, position: int, limit: int, end: int) -> tuple[int, int]:
+def last_boundary(
+    file: File, position: int, limit: int, end: int, read: Read = read_patiently
+) -> tuple[int, int]:
     """The last batch boundary at most `limit`, and the base offset of the batch that begins there.
 
     `position` <= `limit` < `end`.
     """
-    data, at = b"", 0
+    data: bytes | bytearray = b""
+    at = 0
     while True:
         if at + STEP.size > len(data):
-            data, at = file.pread(min(_NEAR_BYTES, end - position), position), 0
+            data, at = read(file, min(_NEAR_BYTES, end - position), position), 0
             if len(data) < STEP.size:
                 raise _bad(file, position)
         base, length, _ = STEP.unpack_from(data, at)
@@ -68,14 +75,14 @@ def last_boundary(file: File, position: int, limit: int, end: int) -> tuple[int,
         at += size
 
 
-def base_offset_at(file: File, position: int) -> int:
+def base_offset_at(file: File, position: int, read: Read = read_patiently) -> int:
     """The base offset of the batch at `position`."""
-    return int.from_bytes(file.pread(8, position), "big")
+    return int.from_bytes(read(file, 8, position), "big")
 
 
-def batch_end(file: File, position: int, end: int) -> tuple[int, int]:
+def batch_end(file: File, position: int, end: int, read: Read = read_patiently) -> tuple[int, int]:
     """Where the batch at `position` < `end` ends, and the offset after its last."""
-    data = file.pread(STEP.size, position)
+    data = read(file, STEP.size, position)
     if len(data) < STEP.size:
         raise _bad(file, position)
     base, length, delta = STEP.unpack(data)

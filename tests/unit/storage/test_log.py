@@ -8,8 +8,8 @@ import pytest
 from headrace.base.invariant import Bug
 from headrace.base.units import INT32_MAX
 from headrace.config.topic import LogSettings
-from headrace.storage.disk import Damaged, DiskFault, DiskFull
-from headrace.storage.log import Log
+from headrace.storage.disk import Damaged, DiskFault, DiskFull, File, NotInMemory
+from headrace.storage.log import Log, Slice
 from headrace.storage.os_disk import OsDisk
 from headrace.wire.batch import read_batch_header, stamp
 from headrace.wire.records import NewRecord, build_batch
@@ -376,3 +376,36 @@ def test_restart_at_begins_empty(path: str) -> None:
     log.close()
     again = open_log(OsDisk(), path, clean=True, log_start_offset=100)
     assert (again.log_start_offset, again.log_end_offset) == (100, 101)
+
+
+def test_an_impatient_look_says_what_to_bring_into_memory_first(path: str) -> None:
+    """Whatever a look-up reads, index or batch, may be on the device."""
+    log = open_log(OsDisk(), path, segment_bytes=40_000, index_interval_bytes=1000)
+    for _ in range(1500):
+        append(log)
+    flush(log)
+    known: set[tuple[str, int]] = set()
+    missed: set[str] = set()
+
+    def read(file: File, count: int, position: int) -> bytes:
+        if (file.path, position) not in known:
+            raise NotInMemory(file, count, position)
+        return file.pread(count, position)
+
+    def look(offset: int) -> Slice:
+        while True:
+            try:
+                return log.locate(offset, 5000, max_offset=1500, read=read)
+            except NotInMemory as fault:
+                place = fault.file.path, fault.position
+                assert place not in known
+                known.add(place)
+                missed.add(fault.file.path.rpartition(".")[2])
+
+    assert len(log.segments) > 2
+    for offset in (0, 57, 700, 1499):
+        wanted = log.locate(offset, 5000, max_offset=1500)
+        log._places.clear()
+        known.clear()
+        assert look(offset) == wanted
+    assert missed == {"log", "index"}

@@ -15,7 +15,7 @@ from headrace.server import fetching
 from headrace.server.connection import Answer, Connection, Outcome
 from headrace.server.fetching import DelayedFetch, Found, Terms
 from headrace.server.outgoing import Part
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import DiskFault, NotInMemory, read_now, read_patiently
 from headrace.wire import fetch as codec
 from headrace.wire.fetch import Fetched, FetchPartition
 from headrace.wire.framing import RequestHeader
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _READ_COMMITTED = 1
 _COLD_PAUSE_MAX_S = 0.002
+_LOOKS_MAX = 16
+"""Looks that may each ask a thread for a few kilobytes; then one that waits for the device."""
 
 
 def handle_frame(
@@ -70,32 +72,13 @@ def handle_frame(
         if limit is not None:
             terms.max_bytes = min(terms.max_bytes, limit)
             terms.min_bytes = min(terms.min_bytes, limit)
-    found, total, urgent = fetching.look(broker, session.wanted, terms)
-    if total >= terms.min_bytes or urgent or terms.max_wait_ms <= 0 or not session.wanted:
-        records = fetching.read_nowait(found, broker.cold_readers)
-        if records is not None:
-            return reply.encode(found, records)
-        reply.answer = Answer(connection, holds=True)
-        reply.read_cold(found)
-        return reply.answer
-    if quotas.active:
-        quotas.waits(connection, header.client_id)
-    reply.answer = Answer(connection, holds=True)
-    delayed = DelayedFetch(
-        broker.loop,
-        terms,
-        [one.partition for one in found if one.partition is not None],
-        lambda: fetching.look(broker, session.wanted, terms),
-        reply.give,
-    )
-    connection.waiting_on(delayed.cancel)
-    return reply.answer
+    return reply.begin()
 
 
 class _Reply:
     """One Fetch on its way to its answer."""
 
-    __slots__ = ("_broker", "_connection", "_header", "_session", "_terms", "answer")
+    __slots__ = ("_answer", "_broker", "_connection", "_header", "_looks", "_session", "_terms")
 
     def __init__(
         self,
@@ -107,7 +90,61 @@ class _Reply:
     ) -> None:
         self._broker, self._connection, self._header = broker, connection, header
         self._session, self._terms = session, terms
-        self.answer: Answer | None = None
+        self._answer: Answer | None = None
+        self._looks = 0
+
+    def begin(self) -> Outcome:
+        """Look, and answer at once or promise to. HOT."""
+        broker, session, terms = self._broker, self._session, self._terms
+        self._looks += 1
+        read = read_now if self._looks < _LOOKS_MAX else read_patiently
+        try:
+            found, total, urgent = fetching.look(broker, session.wanted, terms, read)
+        except NotInMemory as missing:
+            return self._look_again(missing)
+        if total >= terms.min_bytes or urgent or terms.max_wait_ms <= 0 or not session.wanted:
+            if self._answer is not None:
+                self.give(found)
+                return self._answer
+            records = fetching.read_nowait(found, broker.cold_readers)
+            if records is not None:
+                return self.encode(found, records)
+            self._promise()
+            self.read_cold(found)
+            return self._answer
+        if broker.quotas.active:
+            broker.quotas.waits(self._connection, self._header.client_id)
+        self._promise()
+        delayed = DelayedFetch(
+            broker.loop,
+            terms,
+            [one.partition for one in found if one.partition is not None],
+            lambda: fetching.look(broker, session.wanted, terms),
+            self.give,
+        )
+        self._connection.waiting_on(delayed.cancel)
+        return self._answer
+
+    def _promise(self) -> Answer:
+        if self._answer is None:
+            self._answer = Answer(self._connection, holds=True)
+        return self._answer
+
+    def _look_again(self, missing: NotInMemory) -> Answer:
+        """Where a batch begins is on the device: a thread brings it into memory first."""
+        reading = self._broker.loop.run_in_executor(
+            None, missing.file.warm, missing.count, missing.position
+        )
+        reading.add_done_callback(self._looked)
+        return self._promise()
+
+    def _looked(self, done: "asyncio.Future[None]") -> None:
+        fault = done.exception()
+        if isinstance(fault, DiskFault):
+            self._looks = _LOOKS_MAX  # The next look meets the fault where it can be answered.
+        elif fault is not None:
+            raise fault
+        self.begin()
 
     def give(self, found: list[Found]) -> None:
         """Read what was found, from memory or in a thread, and answer."""
@@ -149,8 +186,8 @@ class _Reply:
             self._resolve(self.encode(found, outcome))
 
     def _resolve(self, chunks: list[Part]) -> None:
-        assert self.answer is not None
-        self.answer.resolve(chunks)
+        assert self._answer is not None
+        self._answer.resolve(chunks)
 
     def refuse(self, wait_ms: int) -> list[Part]:
         """No records for a client beyond its quota, only how long to wait (KIP-219).
