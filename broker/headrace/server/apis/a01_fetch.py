@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 _READ_COMMITTED = 1
-_COLD_PAUSE_MAX_S = 0.002
+_COLD_BYTES_PER_S = 256 * 1024 * 1024
+"""What one reader of a cold log gets at most: one as fast as the device would take the processors
+from everybody else."""
 _LOOKS_MAX = 16
 """Looks that may each ask a thread for a few kilobytes; then one that waits for the device."""
 
@@ -162,17 +164,13 @@ class _Reply:
             self._resolve(self.encode(found, records))
 
     def read_cold(self, found: list[Found]) -> None:
-        """The device is needed: a thread reads, the loop goes on.
-
-        The answer then waits as long again, at most 2 ms: whoever reads a cold log as fast as
-        the device gives it would else take the processors from everybody else.
-        """
+        """The device is needed: a thread reads, the loop goes on. No faster than is fair."""
         loop = self._broker.loop
-        began = loop.time()
+        count = sum(one.slice.count for one in found if one.slice is not None)
+        due = loop.time() + count / _COLD_BYTES_PER_S
 
         def pause(done: "asyncio.Future[list[Part]]") -> None:
-            pause_s = min(loop.time() - began, _COLD_PAUSE_MAX_S)
-            loop.call_later(pause_s, self._read, found, done.exception() or done.result())
+            loop.call_at(due, self._read, found, done.exception() or done.result())
 
         loop.run_in_executor(None, fetching.read, found).add_done_callback(pause)
 
