@@ -16,6 +16,7 @@ from headrace_operator.plan.cluster_actions import (
     AlterBrokerDefaults,
     Apply,
     ClusterAction,
+    Drop,
     IssueCertificates,
     Restart,
 )
@@ -149,6 +150,31 @@ def test_lowering_replicas_deletes_nothing_and_names_what_the_broker_holds() -> 
         "broker 2 still holds 14 partitions (orders/0, orders/1, orders/2, ...)"
     )
     assert plan_cluster(world.respecified(observed, world.cluster())).verdict.state is State.READY
+
+
+def test_a_broker_that_is_to_go_stays_reachable_and_gets_new_settings() -> None:
+    listeners = [
+        {"name": "internal", "type": "Internal", "port": 9092},
+        {"name": "out", "type": "NodePort", "port": 9094},
+    ]
+    observed = running(listeners=listeners)
+    lowered = world.cluster(world.pool(replicas=2), listeners=listeners)
+    assert plan_cluster(world.respecified(observed, lowered)).actions == ()
+    changed = world.cluster(
+        world.pool(replicas=2), listeners=listeners, config={"num.partitions": "5"}
+    )
+    after, _ = world.settle(world.respecified(observed, changed))
+    hashes = {r.broker_id: r.config_hash for r in after.reports.values()}
+    assert all(hashes[n] != observed.reports[n].config_hash for n in (0, 1, 2))
+
+
+def test_settings_files_stay_while_brokers_restart() -> None:
+    observed = world.respecified(running(), world.cluster(config={"num.partitions": "5"}))
+    observed = world.applied(observed, plan_cluster(observed).actions)
+    before = {obj["metadata"]["name"] for obj in observed.all_of(CONFIG_MAP)}
+    assert len(before) == 5
+    plan = plan_cluster(world.started(observed, only=["prod-a-0"]))
+    assert not any(isinstance(action, Drop) for action in plan.actions)
 
 
 def test_the_spec_says_which_broker_goes_and_a_removed_pool_stays() -> None:
