@@ -93,7 +93,7 @@ def worlds(draw: st.DrawFn) -> Lived:
         story.append("two passes, and all start after each")
         for _ in range(2):
             observed = world.started(world.applied(observed, plan_cluster(observed).actions))
-    for step in draw(st.lists(st.integers(0, 6), max_size=10)):
+    for step in draw(st.lists(st.integers(0, 8), max_size=10)):
         match step:
             case 0:
                 spec = draw(SPECS)
@@ -108,6 +108,10 @@ def worlds(draw: st.DrawFn) -> Lived:
             case 4 | 5:
                 observed, what = _accident(draw, observed)
                 story.append(what)
+            case 7 | 8:
+                spec = {**spec, "config": {"num.partitions": str(draw(st.integers(2, 9)))}}
+                story.append(f"config {spec['config']}")
+                observed = world.respecified(observed, world.cluster(**spec))
             case 6:
                 served = draw(st.booleans())
                 story.append(f"Prometheus {served}")
@@ -189,7 +193,7 @@ def test_nothing_that_holds_data_is_ever_taken_away(lived: Lived) -> None:
 @given(worlds())
 @settings(BRIEF, max_examples=150)
 def test_a_restart_takes_no_second_broker_away(lived: Lived) -> None:
-    """While a pod does not run as its StatefulSet says, only one that serves nothing is replaced."""
+    """While a pod does not run what its StatefulSet says, only one that serves nothing goes."""
     observed = lived.now
     for action in plan_cluster(observed).actions:
         if not isinstance(action, Restart):
