@@ -11,7 +11,7 @@ TOOLS = {
     "java": ("openjdk-17-jdk-headless", "Kafka's own tools and a Kafka to compare with"),
     "mvn": ("maven", "bringing Kafka's jars"),
     "kcat": ("kcat", "the kcat tests"),
-    "go": ("golang-go", "the franz-go tests"),
+    "go": ("golang-go", "the franz-go tests, and an etcd for those of brokers that share one"),
 }
 
 

@@ -331,6 +331,49 @@ class BrokerSettings:
     )
 
     # The metadata store.
+    metadata_store: str = key(
+        "metadata.store",
+        "embedded",
+        "Where the cluster's metadata stands: in a file of the data folder (embedded, for one "
+        "broker alone), or in etcd, which brokers of one cluster share.",
+        check=OneOf(("embedded", "etcd")),
+        kafka="extension",
+    )
+    cluster_name: str = key(
+        "cluster.name",
+        "headrace",
+        "The cluster's name in etcd: its keys stand under /headrace/NAME/.",
+        kafka="extension",
+    )
+    etcd_endpoints: tuple[str, ...] = key(
+        "etcd.endpoints",
+        (),
+        "etcd's members as host:port, names or addresses; the first that answers is used. "
+        "etcd must be 3.6.9 or newer (or 3.5.28 in 3.5).",
+        kafka="extension",
+    )
+    etcd_ca_file: str = key(
+        "etcd.ca.file",
+        "",
+        "PEM file of the authority that signed etcd's certificates; TLS is used where it is "
+        "given. This file and the other three are read again when they change.",
+        kafka="extension",
+    )
+    etcd_cert_file: str = key(
+        "etcd.cert.file",
+        "",
+        "PEM file of the broker's own certificate, where etcd asks its clients for one.",
+        kafka="extension",
+    )
+    etcd_key_file: str = key(
+        "etcd.key.file", "", "PEM file of that certificate's private key.", kafka="extension"
+    )
+    etcd_username: str = key(
+        "etcd.username", "", "The user, where etcd's authentication is on.", kafka="extension"
+    )
+    etcd_password_file: str = key(
+        "etcd.password.file", "", "The file with that user's password.", kafka="extension"
+    )
     broker_session_timeout_ms: int = key(
         "broker.session.timeout.ms",
         9 * SECOND_MS,

@@ -109,3 +109,27 @@ def _agree(settings: BrokerSettings) -> None:
             "it must hold one largest request, "
             f"socket.request.max.bytes={settings.socket_request_max_bytes}",
         )
+    if settings.metadata_store == "etcd":
+        _agree_on_etcd(settings)
+
+
+def _agree_on_etcd(settings: BrokerSettings) -> None:
+    name = settings.cluster_name
+    if not name or "/" in name:
+        raise SettingError("cluster.name", name, "it must be a name without a slash")
+    if not settings.etcd_endpoints:
+        raise SettingError("etcd.endpoints", None, "metadata.store=etcd needs at least one")
+    for endpoint in settings.etcd_endpoints:
+        host, _, port = endpoint.rpartition(":")
+        if "/" in host or not host or not port.isdigit() or int(port) > 65535:
+            raise SettingError("etcd.endpoints", endpoint, "it must be host:port")
+    for one, other in (
+        ("etcd.cert.file", "etcd.key.file"),
+        ("etcd.key.file", "etcd.cert.file"),
+        ("etcd.cert.file", "etcd.ca.file"),
+        ("etcd.username", "etcd.password.file"),
+        ("etcd.password.file", "etcd.username"),
+    ):
+        value = getattr(settings, one.replace(".", "_"))
+        if value and not getattr(settings, other.replace(".", "_")):
+            raise SettingError(one, value, f"{other} must be given with it")

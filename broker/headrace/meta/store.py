@@ -1,4 +1,4 @@
-"""The metadata store as a port. Adapters: embedded (one file), simulated, later etcd.
+"""The metadata store as a port. Adapters: embedded (one file), etcd, simulated.
 
 The semantics are etcd's: one revision counter for the store, each key with its create and mod
 revision, transactions guarded by comparisons, watches that resume from a revision, leases.
@@ -102,6 +102,10 @@ class Compacted(Exception):
 
 class Unavailable(Exception):
     """The store did not answer a read; nothing was learnt."""
+
+
+class Unusable(Unavailable):
+    """The store answers and must not be used; the sentence says why and what to do."""
 
 
 class Store(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -18,8 +18,7 @@ from headrace.config.broker import BrokerSettings
 from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
-from headrace.meta.embedded import EmbeddedStore
-from headrace.server import crash
+from headrace.server import crash, metadata_store
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.cold_readers import ColdReaders
@@ -45,7 +44,6 @@ from headrace.wire.fetch import FetchPartition
 
 log = structlog.get_logger("headrace.broker")
 
-_METADATA_FILE = "metadata.sqlite"
 _PRELOAD_EVERY_S = 0.02
 _ANSWERS_WITHIN_S = 2.0
 _LOOK_EVERY_S = 0.005
@@ -110,21 +108,7 @@ class Broker:
             await self._listen_http(first.http_host, first.http_port)
         self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms)
         undo.callback(self.reserve.close)
-        store = await EmbeddedStore.open(os.path.join(folder, _METADATA_FILE), self.reserve.no_room)
-        undo.push_async_callback(store.close)
-        self.metadata = Metadata(
-            store,
-            node_id=self.node_id,
-            static=self._static,
-            cluster_id=self.data_dir.cluster_id,
-        )
-        await self.metadata.start()
-        undo.push_async_callback(self.metadata.close)
-        self.data_dir.claim(self.metadata.cluster_id)
-        self.controller = Controller(self.metadata, store)
-        await self.controller.sweep()
-        if not self.data_dir.was_clean:
-            await self.controller.raise_leader_epochs()
+        await self._read_metadata()
         await self._open_partitions()
         self.groups = Groups(self)
         undo.push_async_callback(self.groups.close)
@@ -148,13 +132,55 @@ class Broker:
         undo.push_async_callback(self._cancel_background)
         await self._listen()
         self.progress = "registering"
-        await self.metadata.register(
-            self.kafka_endpoints, incarnation=uuid4(), rack=first.broker_rack
-        )
+        await self._answered(self._register)
+        await self.controller.sweep()
         self.groups.follow(self.metadata.image)
         self.ready = True
         self.progress = "ready"
         self._spawn(self._settle())
+
+    async def _read_metadata(self) -> None:
+        """Open the store, read the cluster from it, and see that the folder belongs to that."""
+        first, shared = self._first, metadata_store.is_shared(self._first)
+        store = await metadata_store.open_store(first, self._folder, self.reserve.no_room)
+        self._started.push_async_callback(store.close)
+        self.metadata = Metadata(
+            store,
+            node_id=self.node_id,
+            static=self._static,
+            cluster_id=self.data_dir.cluster_id,
+            keys=metadata_store.keys_of(first),
+            # A folder that comes from elsewhere is adopted by a store of its own alone.
+            holdings=self.data_dir.partition_folders() if shared else (),
+        )
+        await self._answered(self.metadata.start)
+        self._started.push_async_callback(self.metadata.close)
+        self.data_dir.claim(self.metadata.cluster_id)
+        self.controller = Controller(self.metadata, store)
+        if not self.data_dir.was_clean:
+            await self._raise_leader_epochs()
+
+    async def _answered(self, call: Callable[[], Awaitable[None]]) -> None:
+        """etcd may come later than we do; a file that fails is not waited for."""
+        if not metadata_store.is_shared(self._first):
+            await call()
+            return
+
+        def say(why: str) -> None:
+            self.progress = why
+
+        await metadata_store.answered(call, say)
+
+    async def _raise_leader_epochs(self) -> None:
+        while (refusal := await self.controller.raise_leader_epochs()) is not None:
+            log.error("leader epochs could not be raised", reason=refusal.message)
+            if not metadata_store.is_shared(self._first):
+                return
+            await asyncio.sleep(metadata_store.RETRY_S)
+
+    async def _register(self) -> None:
+        rack = self._first.broker_rack
+        await self.metadata.register(self.kafka_endpoints, incarnation=uuid4(), rack=rack)
 
     async def _open_partitions(self) -> None:
         first = self._first

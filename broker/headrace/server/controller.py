@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID, uuid4
 
-import structlog
-
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import PartitionState, QuotaEntity, QuotaState, TopicState
 from headrace.core import controller as decide
@@ -31,13 +29,14 @@ from headrace.meta.store import (
     Put,
     Store,
     Unavailable,
+    Unknown,
 )
 from headrace.server.metadata import Metadata
 
-log = structlog.get_logger("headrace.controller")
-
 _ATTEMPTS: Final = 8
 """Conflicts or lost answers in a row before a request is told to try again."""
+_SEEN_S: Final = 5.0
+"""Time for a change of our own to come back by the watch."""
 _CHUNK: Final = OPERATIONS_MAX - 8
 """Writes in one transaction, with room for guards."""
 _PRODUCER_IDS: Final = 1000
@@ -93,12 +92,11 @@ class Controller:
         key = self._keys.topic(topic.name)
         head = Put(key, encode_topic(_value(topic)))
         refusal = await self._write_partitions(topic.topic_id, 0, topic.partitions, [head])
-        if refusal is None:
-            return None
-        await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
-        if refusal.code is not Code.TOPIC_ALREADY_EXISTS:
+        if refusal is None or refusal.code is not Code.TOPIC_ALREADY_EXISTS:
+            # Where it is not known, it may still happen: what is then left over, `sweep` removes.
             return refusal
         # A guard failed: somebody made this topic, or we are the controller no longer.
+        await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
         try:
             taken = await self._store.get(key) is not None
         except Unavailable as error:
@@ -327,18 +325,20 @@ class Controller:
     # What a crash left behind.
 
     async def sweep(self) -> None:
-        """Finish deletions and remove partitions no topic counts. Once, before requests."""
+        """Finish deletions and remove partitions no topic counts, if we are the controller."""
         builder = self._metadata.builder
-        for value in tuple(builder.deleting.values()):
-            await self._finish_deletion(value)
-        for topic_id, indexes in builder.orphans.items():
-            await self._sweep_partitions(topic_id, indexes)
+        async with self._turn:  # A topic that is being made has partitions that none counts.
+            for value in tuple(builder.deleting.values()):
+                await self._finish_deletion(value)
+            for topic_id, indexes in builder.orphans.items():
+                await self._sweep_partitions(topic_id, indexes)
 
-    async def raise_leader_epochs(self) -> None:
+    async def raise_leader_epochs(self) -> Refusal | None:
         """A new leader epoch for all that this broker leads, after an unclean stop.
 
         A power cut may have taken the end of a log; with a new epoch a reader that saw it
-        learns so (KIP-320) instead of reading other records at the same offsets.
+        learns so (KIP-320) instead of reading other records at the same offsets. A leader may do
+        so itself: the revision of each partition guards it.
         """
         node, topics = self._metadata.node_id, self._metadata.image.topics.values()
         led = [
@@ -357,10 +357,11 @@ class Controller:
                         Put(key, encode_partition(decide.lead(partition, node, partition.isr)))
                         for key, partition in chunk
                     ],
+                    as_controller=False,
                 )
                 if refusal is not None:
-                    log.error("leader epochs could not be raised", reason=refusal.message)
-                    return
+                    return refusal
+        return None
 
     async def _finish_deletion(self, value: TopicValue) -> None:
         await self._sweep_partitions(value.topic_id, range(value.partition_count))
@@ -378,48 +379,65 @@ class Controller:
         guards: Sequence[Guard],
         operations: Sequence[Operation],
         on_conflict: Code = Code.REQUEST_TIMED_OUT,
+        *,
+        as_controller: bool = True,
     ) -> Refusal | None:
         """Write, guarded by our being the controller. The image holds it when this returns.
 
         A Conflict is answered and not tried again: `_turn` keeps our own changes apart, so
-        somebody else changed what the decision was made on.
+        somebody else changed what the decision was made on. After Unknown it may be our own write
+        that stands in the way, so the store is asked.
         """
         image = self._metadata.image
-        if image.controller_id != self._metadata.node_id:
-            return Refusal(Code.NOT_CONTROLLER, f"The controller is broker {image.controller_id}.")
-        mine = CreateRevision(self._keys.controller, image.controller_epoch)
+        if as_controller:
+            if image.controller_id != self._metadata.node_id:
+                return Refusal(
+                    Code.NOT_CONTROLLER, f"The controller is broker {image.controller_id}."
+                )
+            guards = [CreateRevision(self._keys.controller, image.controller_epoch), *guards]
+        in_doubt = False
         for _ in range(_ATTEMPTS):
-            match await self._store.txn([mine, *guards], operations):
-                case Done(revision):
-                    await self._metadata.reached(revision)
-                    return None
-                case Conflict():
-                    return Refusal(
-                        on_conflict, "The cluster's metadata changed meanwhile; try again."
-                    )
-            applied = await self._applied(operations)
-            if applied is not None:
-                await self._metadata.reached(applied)
-                return None
+            outcome = await self._store.txn(guards, operations)
+            if isinstance(outcome, Done):
+                return await self._seen(outcome.revision)
+            in_doubt = in_doubt or isinstance(outcome, Unknown)
+            if in_doubt:
+                try:
+                    applied = await self._applied(operations)
+                except Unavailable as error:
+                    return _away(str(error))
+                if applied is not None:
+                    return await self._seen(applied)
+            if isinstance(outcome, Conflict):
+                return Refusal(on_conflict, "The cluster's metadata changed meanwhile; try again.")
         return _away("its answers were lost")
+
+    async def _seen(self, revision: int) -> Refusal | None:
+        """Wait for our image: the store may go away between its answer and the watch's news."""
+        try:
+            async with asyncio.timeout(_SEEN_S):
+                await self._metadata.reached(revision)
+        except TimeoutError:
+            return Refusal(
+                Code.REQUEST_TIMED_OUT,
+                "The change is written and this broker has not seen it yet; ask again.",
+            )
+        return None
 
     async def _applied(self, operations: Sequence[Operation]) -> int | None:
         """After Unknown: the revision at which the store shows the writes; None where not.
 
-        Writing again is safe: the guards make one of the two attempts the only one.
+        Writing again is safe: the guards make one of the two attempts the only one. Raises
+        Unavailable.
         """
-        try:
-            revision = 0
-            for operation in operations:
-                entry = await self._store.get(operation.key)
-                wanted = operation.value if isinstance(operation, Put) else None
-                if (None if entry is None else entry.value) != wanted:
-                    return None
-                revision = max(revision, entry.mod_revision if entry else 0)
-            return revision
-        except Unavailable as error:
-            log.warning("the metadata store is away", reason=str(error))
-            return None
+        revision = 0
+        for operation in operations:
+            entry = await self._store.get(operation.key)
+            wanted = operation.value if isinstance(operation, Put) else None
+            if (None if entry is None else entry.value) != wanted:
+                return None
+            revision = max(revision, entry.mod_revision if entry else 0)
+        return revision
 
 
 def _value(topic: TopicState) -> TopicValue:

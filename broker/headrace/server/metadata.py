@@ -7,7 +7,7 @@ the dynamic ones, which apply live.
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from secrets import token_bytes
 from typing import Any, Final
@@ -44,6 +44,8 @@ log = structlog.get_logger()
 
 _RETRY_MS: Final = 500
 """Time between two tries while the store does not answer."""
+_SHOWN_MAX: Final = 3
+"""Partitions named in a sentence."""
 
 
 class MetadataError(Exception):
@@ -59,6 +61,7 @@ class Metadata:
     """`await start()`, then `await register(...)`; `await close()` ends the registration.
 
     `static` are the settings file's texts by canonical key (config.table.canonical).
+    `holdings` are partitions in the data folder, which a store that is empty cannot be meant for.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Metadata:
         static: Mapping[str, str],
         cluster_id: str | None = None,
         keys: Keys | None = None,
+        holdings: Sequence[str] = (),
     ) -> None:
         self.node_id = node_id
         self.static = dict(static)
@@ -76,6 +80,7 @@ class Metadata:
         self.settings: BrokerSettings = broker_settings(self.static)
         self._store = store
         self._expected_cluster_id = cluster_id
+        self._holdings = holdings
         self._builder = ImageBuilder(self.keys)
         self._listeners: list[Listener] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -122,6 +127,8 @@ class Metadata:
     async def start(self) -> None:
         """Read everything once and follow it. Raises MetadataError, Unavailable."""
         self._load(await self._store.snapshot(self.keys.prefix))
+        if self._holdings and not self.image.cluster_id:
+            raise MetadataError(self._forgotten())
         while not self.image.cluster_id:
             value = encode({"id": self._expected_cluster_id or new_cluster_id()})
             await self._store.txn(
@@ -136,6 +143,17 @@ class Metadata:
                 "to it."
             )
         self._spawn(self._follow(), "metadata-follow")
+
+    def _forgotten(self) -> str:
+        shown = ", ".join(sorted(self._holdings)[:_SHOWN_MAX])
+        more = ", ..." if len(self._holdings) > _SHOWN_MAX else ""
+        return (
+            f"the metadata store has nothing under {self.keys.prefix}, and the data folder holds "
+            f"{len(self._holdings)} partitions ({shown}{more}) of the cluster "
+            f"{self._expected_cluster_id or '(unknown)'}; nothing was changed: give the broker the "
+            "store and the cluster.name that know them (or restore the store), or an empty data "
+            "folder."
+        )
 
     async def register(
         self, endpoints: tuple[Endpoint, ...], *, incarnation: UUID, rack: str | None = None

@@ -298,15 +298,17 @@ class DataDir:
         except (FileNotFoundError, KeyError, ValueError):
             return None
 
+    def partition_folders(self) -> list[str]:
+        """The names of the partitions' folders that are here."""
+        return [name for name in self.disk.list(self.path) if partition_of(name) is not None]
+
     def set_aside_strays(self, topic_ids: Collection[UUID]) -> list[str]:
         """Rename each partition's folder whose topic is not one of these; returns the new names.
 
         A folder without a readable topic id stays: `partition_path` adopts it by its name.
         """
         renamed = []
-        for name in self.disk.list(self.path):
-            if partition_of(name) is None:
-                continue
+        for name in self.partition_folders():
             found = self._topic_id_in(f"{self.path}/{name}")
             if found is not None and found not in topic_ids:
                 renamed.append(self._set_aside(name))

@@ -63,6 +63,42 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, str
         broker_settings(settings)
 
 
+ETCD = {"metadata.store": "etcd", "etcd.endpoints": "a:2379,[::1]:2379"}
+
+
+def test_etcd_is_described_whole() -> None:
+    assert broker_settings(ETCD).etcd_endpoints == ("a:2379", "[::1]:2379")
+    assert broker_settings({"cluster.name": "a/b"}).cluster_name == "a/b"  # nobody reads it
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("etcd.endpoints", "", "needs at least one"),
+        ("etcd.endpoints", "https://a:2379", "host:port"),
+        ("etcd.endpoints", "a", "host:port"),
+        ("etcd.endpoints", "a:2379,b:70000", "etcd.endpoints=b:70000"),
+        ("cluster.name", "a/b", "without a slash"),
+        ("cluster.name", "", "without a slash"),
+        ("etcd.key.file", "k", "etcd.cert.file must be given"),
+        ("etcd.username", "u", "etcd.password.file must be given"),
+        ("etcd.password.file", "p", "etcd.username must be given"),
+    ],
+)
+def test_an_etcd_described_by_halves_is_refused(name: str, text: str, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        broker_settings(ETCD | {name: text})
+    assert message in str(caught.value)
+    assert caught.value.name == name
+
+
+def test_a_certificate_needs_its_key_and_an_authority() -> None:
+    with pytest.raises(SettingError, match=r"etcd.key.file must"):
+        broker_settings(ETCD | {"etcd.cert.file": "c"})
+    with pytest.raises(SettingError, match=r"etcd.ca.file must"):
+        broker_settings(ETCD | {"etcd.cert.file": "c", "etcd.key.file": "k"})
+
+
 def test_a_topic_key_is_no_broker_key() -> None:
     with pytest.raises(SettingError, match=r"closest is log.segment.bytes"):
         broker_settings({"segment.bytes": "2000000"})

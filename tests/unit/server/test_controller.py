@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +11,7 @@ from headrace.base.errors import Code, Refusal
 from headrace.base.image import Endpoint, PartitionState, TopicState
 from headrace.core.controller import MorePartitions, NewTopic, offsets_topic
 from headrace.meta.keys import TopicValue, encode_partition, encode_topic
-from headrace.meta.store import Delete, Put
+from headrace.meta.store import Delete, Outcome, Put, Unknown
 from headrace.server.controller import Controller
 from headrace.server.metadata import Metadata, MetadataError
 from headrace.sim.store import Loss, SimulatedStore
@@ -262,3 +263,64 @@ async def test_another_clusters_store_is_refused(store: SimulatedStore, metadata
     wrong = Metadata(store, node_id=2, static={}, cluster_id="another")
     with pytest.raises(MetadataError, match="belongs to the cluster another"):
         await wrong.start()
+
+
+async def test_a_store_that_lost_a_folders_partitions_is_refused(store: SimulatedStore) -> None:
+    wrong = Metadata(store, node_id=1, static={}, cluster_id="c", holdings=["t-0", "t-1"])
+    with pytest.raises(MetadataError, match=r"holds 2 partitions \(t-0, t-1\) of the cluster c"):
+        await wrong.start()
+    assert (await store.snapshot("/")).entries == ()
+
+
+async def test_a_topic_that_may_yet_be_made_keeps_its_partitions(
+    store: SimulatedStore, metadata: Metadata, controller: Controller
+) -> None:
+    """The store goes away in the middle, and the transaction is applied all the same."""
+    transact = store.txn
+
+    async def lost(*call: Any) -> Outcome:
+        await transact(*call)
+        store.faults.away = True
+        return Unknown("the answer was lost")
+
+    store.txn = lost  # type: ignore[method-assign]
+    refused = await controller.create_topic(NewTopic(name="t", partition_count=3))
+    assert isinstance(refused, Refusal) and refused.code is Code.REQUEST_TIMED_OUT
+    del store.txn
+    store.faults.away = False
+    again = await controller.create_topic(NewTopic(name="t", partition_count=3))
+    assert isinstance(again, Refusal) and again.code is Code.TOPIC_ALREADY_EXISTS
+    await asyncio.wait_for(metadata.reached((await store.snapshot("/")).revision), 5)
+    assert len(metadata.image.topics["t"].partitions) == 3
+
+
+async def test_our_own_write_that_came_late_is_no_conflict(
+    store: SimulatedStore, metadata: Metadata, controller: Controller
+) -> None:
+    """After Unknown the store shows nothing yet; the second try then meets the first."""
+    transact, calls = store.txn, []
+
+    async def late(*call: Any) -> Outcome:
+        calls.append(call)
+        if len(calls) == 1:
+            return Unknown("not applied yet")
+        if len(calls) == 2:
+            await transact(*calls[0])
+        return await transact(*call)
+
+    store.txn = late  # type: ignore[method-assign]
+    made = await controller.create_topic(NewTopic(name="t", partition_count=3))
+    assert isinstance(made, TopicState)
+    assert len(metadata.image.topics["t"].partitions) == 3
+
+
+async def test_a_leader_raises_its_epochs_without_a_controller(store: SimulatedStore) -> None:
+    first = await join(store, 1)
+    await Controller(first, store).create_topic(NewTopic(name="t", partition_count=2))
+    await first.close()
+    again = Metadata(store, node_id=1, static={})
+    await again.start()
+    assert again.image.controller_id == -1
+    assert await Controller(again, store).raise_leader_epochs() is None
+    assert {p.leader_epoch for p in again.image.topics["t"].partitions} == {1}
+    await again.close()
