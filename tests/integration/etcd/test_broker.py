@@ -155,7 +155,8 @@ def test_a_broker_serves_on_while_etcd_is_away(
     tmp_path: Path, make_broker: MakeBroker, how: str
 ) -> None:
     with Etcd(tmp_path / "etcd") as etcd:
-        broker = make_broker(etcd)
+        # etcd takes its time to stop, and the registration is not to end before that.
+        broker = make_broker(etcd, **{"broker.session.timeout.ms": "30000"})
         broker.start()
         pid = broker.pid
         create_topic(broker, "t")
