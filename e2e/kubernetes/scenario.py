@@ -11,11 +11,21 @@ from e2e.kubernetes.world import World
 
 def _resources(_world: World) -> str:
     """Every rule of the resources and of the admission policies, on an API server of their own."""
-    command = [sys.executable, "-m", "e2e.kubernetes.cel"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    return _said("e2e.kubernetes.cel")[-1]
+
+
+def _runtime(_world: World) -> str:
+    """The operator's election, speed, memory, quiet and permissions, on the same kind of server."""
+    said = _said("e2e.kubernetes.runtime_checks")
+    return f"{len(said)} checks hold; " + "; ".join(said[-3:])
+
+
+def _said(module: str) -> list[str]:
+    """The lines that a program of ours printed. Raises AssertionError with them where it failed."""
+    done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True)
     if done.returncode != 0:
         raise AssertionError(f"{done.stdout}{done.stderr}")
-    return done.stdout.strip().splitlines()[-1]
+    return done.stdout.strip().splitlines()
 
 
 def _images(world: World) -> str:
@@ -27,6 +37,7 @@ def _images(world: World) -> str:
 
 STEPS = [
     Step(name="resources refuse what is wrong, word for word", does=_resources, limit_s=120),
+    Step(name="the operator's runtime holds what it promises", does=_runtime, limit_s=600),
     Step(name="images are built and every node has them", does=_images, limit_s=900),
     *plain_broker.STEPS,
 ]
