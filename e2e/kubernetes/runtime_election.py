@@ -5,7 +5,7 @@ import time
 
 from headrace_operator.elector import EXIT_LEASE_LOST
 
-from e2e.kubernetes.runtime_world import LEASE, TOPICS, CheckFailed, World, topic, until
+from e2e.kubernetes.runtime_world import LEASE, START_S, TOPICS, CheckFailed, World, topic, until
 from e2e.rig.process import Daemon
 
 EXIT_BUG = 70
@@ -17,8 +17,8 @@ SLACK_S = 1.5
 def first_install(w: World) -> str:
     """No Lease yet and two that start at once: one acts, both are Ready."""
     first, second = w.operator(), w.operator()
-    took = until("one of two leads", lambda: first.leads or second.leads, 20)
-    until("both are ready", lambda: first.is_ready and second.is_ready, 20)
+    took = until("one of two leads", lambda: first.leads or second.leads, START_S)
+    until("both are ready", lambda: first.is_ready and second.is_ready, START_S)
     time.sleep(DURATION_S)
     if first.leads == second.leads:
         raise CheckFailed("both lead, or none")
@@ -66,20 +66,20 @@ def api_server_away_at_start(w: World) -> str:
     w.api.server.pause()
     try:
         operator = w.operator()
-        until("it answers probes", lambda: operator.page("/healthz")[0] == 200, 20)
+        until("it answers probes", lambda: operator.page("/healthz")[0] == 200, START_S)
         time.sleep(DURATION_S)
         if operator.is_ready or operator.process.poll() is not None:
             raise CheckFailed("it is ready, or has ended")
     finally:
         w.api.server.resume()
-    took = until("it is ready", lambda: operator.is_ready, 30)
+    took = until("it is ready", lambda: operator.is_ready, START_S)
     return f"ready {took:.1f} s after the API server answered"
 
 
 def lease_taken(w: World) -> str:
     """Somebody else stands in the Lease: the holder ends at its next renewal."""
     first = w.operator()
-    until("it leads", lambda: first.leads, 20)
+    until("it leads", lambda: first.leads, START_S)
     w.ask("PATCH", LEASE, {"spec": {"holderIdentity": "somebody-else"}})
     began = time.monotonic()
     code = first.exit_code(DEADLINE_S)
@@ -103,7 +103,7 @@ def lease_deleted(w: World) -> str:
 def blocked_loop(w: World) -> str:
     """A loop that does not turn cannot renew: a thread ends the process."""
     first = w.operator()
-    until("it leads", lambda: first.leads, 20)
+    until("it leads", lambda: first.leads, START_S)
     w.ask("POST", TOPICS, topic("blocker", annotations={"e2e/block": "30"}))
     began = time.monotonic()
     code = first.exit_code(DEADLINE_S + SLACK_S)

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from e2e.kubernetes.runtime_world import LEASE, CheckFailed, World, until
+from e2e.kubernetes.runtime_world import LEASE, START_S, CheckFailed, World, until
 
 TOPICS_MANY = 5_000
 TOPICS_USUAL = 1_000
@@ -77,7 +77,7 @@ def failover(w: World) -> str:
     first = w.operator()
     until("all are Ready", lambda: first.ready_topics() == TOPICS_MANY, 120)
     second = w.operator()
-    until("the standby is ready", lambda: second.is_ready, 30)
+    until("the standby is ready", lambda: second.is_ready, START_S)
     time.sleep(5)
     peak = max(first.peak_mb(), second.peak_mb())
     first.process.kill()

@@ -26,6 +26,8 @@ TOPICS = f"{API}/namespaces/default/topics"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/headrace-operator"
 CREATORS = 8
 POLL_S = 0.02
+START_S = 60.0
+"""For what no promise is about: that a process starts on a machine that does much else."""
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _names = itertools.count(1)
@@ -143,9 +145,9 @@ class World:
     def pair(self) -> tuple[Operator, Operator]:
         """An active operator and a standby, both ready."""
         first = self.operator()
-        until("the first operator leads", lambda: first.leads, 20)
+        until("the first operator leads", lambda: first.leads, START_S)
         second = self.operator()
-        until("the second operator is ready", lambda: second.is_ready, 20)
+        until("the second operator is ready", lambda: second.is_ready, START_S)
         return first, second
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -213,7 +215,7 @@ def world() -> Iterator[World]:
                     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
                     definition,
                 )
-        until("the definitions are served", lambda: api.request("GET", TOPICS)[0] == 200, 20)
+        until("the definitions are served", lambda: api.request("GET", TOPICS)[0] == 200, START_S)
         try:
             yield made
         finally:

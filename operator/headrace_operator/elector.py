@@ -28,6 +28,12 @@ _WATCH_SECONDS: Final = 0.2
 
 _RELEASED_SECONDS: Final = 1
 
+STAND_DOWN_SECONDS: Final = 30
+"""Enough for an uninstall to get from its hook to the operator's pods."""
+
+_ATTEMPTS: Final = 10
+"""Of a write between two renewals, which are 2 s apart."""
+
 _LOG = structlog.get_logger("headrace.operator.lease")
 
 
@@ -174,3 +180,21 @@ class Elector:
                     else "another operator holds the Lease"
                 )
                 return
+
+
+async def stand_down(kube: Kube, namespace: str, name: str, *, by: str) -> bool:
+    """Take the Lease from whoever holds it, for STAND_DOWN_SECONDS, and wait until that one cannot
+    act any more; standbys wait too. False where nobody holds it. Raises KubeError."""
+    for attempt in range(_ATTEMPTS):
+        lease = await kube.find(LEASE, namespace, name)
+        if lease is None or not (lease.get("spec") or {}).get("holderIdentity"):
+            return False
+        lease["spec"] |= {"holderIdentity": by, "leaseDurationSeconds": STAND_DOWN_SECONDS}
+        try:
+            await kube.replace(lease)
+            break
+        except Conflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    await asyncio.sleep(RENEW_DEADLINE_MS / 1000)
+    return True

@@ -24,6 +24,7 @@ from headrace_operator import (
 from headrace_operator.access import NoAccess, configuration
 from headrace_operator.admin import Admin
 from headrace_operator.context import Reconcile
+from headrace_operator.elector import stand_down
 from headrace_operator.errors import KubeError
 from headrace_operator.kinds import CLUSTER, QUOTA, TOPIC, Kind
 from headrace_operator.kube import Kube
@@ -64,6 +65,12 @@ def _option(
     )
 
 
+_OPERATOR_NAMESPACE = _option(
+    "--operator-namespace", "POD_NAMESPACE", "headrace-system", "Where the Lease lives."
+)
+_LEASE_NAME = _option("--lease-name", "HEADRACE_LEASE_NAME", "headrace-operator", "The Lease.")
+
+
 @main.command()
 @_KUBECONFIG
 @click.option(
@@ -75,9 +82,9 @@ def _option(
     help="Watch this namespace only; may be repeated, or hold several in the variable, with"
     " blanks between.  [default: all, which needs a ClusterRole]",
 )
-@_option("--operator-namespace", "POD_NAMESPACE", "headrace-system", "Where the Lease lives.")
+@_OPERATOR_NAMESPACE
 @_option("--pod-name", "POD_NAME", socket.gethostname, "This process in the Lease.")
-@_option("--lease-name", "HEADRACE_LEASE_NAME", "headrace-operator", "The Lease.")
+@_LEASE_NAME
 @_option("--broker-image", "HEADRACE_BROKER_IMAGE", DEFAULT_BROKER_IMAGE, "Of brokers.")
 @_option("--etcd-image", "HEADRACE_ETCD_IMAGE", DEFAULT_ETCD_IMAGE, "Of a managed etcd.")
 @_option("--cluster-domain", "HEADRACE_CLUSTER_DOMAIN", "cluster.local", "Of the DNS names.")
@@ -138,25 +145,37 @@ async def _run(settings: Settings) -> int:
 @_KUBECONFIG
 @click.option("--namespace", "namespaces", multiple=True, help="In this one; may be repeated.")
 @click.option("--all", "everywhere", is_flag=True, help="In all namespaces.")
+@_OPERATOR_NAMESPACE
+@_LEASE_NAME
 def release_finalizers(
-    kubeconfig: Path | None, namespaces: tuple[str, ...], everywhere: bool
+    kubeconfig: Path | None,
+    namespaces: tuple[str, ...],
+    everywhere: bool,
+    operator_namespace: str,
+    lease_name: str,
 ) -> None:
     """Take the operator's finalizer off all Clusters, Topics and Quotas.
 
-    For when the operator is gone for good: what they would have cleaned up stays as it is.
+    For when the operator goes for good: what they would have cleaned up stays as it is. An
+    operator that still runs is kept from acting for half a minute, or it would put them back.
     """
     if bool(namespaces) == everywhere:
         raise click.UsageError("say which: --namespace NAME (may be repeated), or --all")
     try:
-        count = asyncio.run(_release(kubeconfig, namespaces))
+        count = asyncio.run(_release(kubeconfig, namespaces, operator_namespace, lease_name))
     except (NoAccess, KubeError) as failed:
         raise click.ClickException(str(failed)) from None
     click.echo(f"released {count} resource{'' if count == 1 else 's'}")
 
 
-async def _release(kubeconfig: Path | None, namespaces: tuple[str, ...]) -> int:
+async def _release(
+    kubeconfig: Path | None, namespaces: tuple[str, ...], operator_namespace: str, lease_name: str
+) -> int:
     kube = Kube(await configuration(kubeconfig))
     try:
+        await stand_down(
+            kube, operator_namespace, lease_name, by="headrace-operator release-finalizers"
+        )
         return await finalizers.release_all(kube, namespaces or (None,))
     finally:
         await kube.close()
