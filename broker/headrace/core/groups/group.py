@@ -168,8 +168,13 @@ class ClassicGroup:
 
     @property
     def rebalance_timeout_ms(self) -> int:
-        """The longest any member asks for, and at least what keeps a timer from spinning."""
-        longest = max((m.rebalance_timeout_ms for m in self.members.values()), default=0)
+        """The longest any member asks for, and at least what keeps a timer from spinning.
+
+        Nobody is waited for where no member is left: who only holds an id counts for nothing.
+        """
+        if not self.members:
+            return 0
+        longest = max(m.rebalance_timeout_ms for m in self.members.values())
         return max(longest, _REBALANCE_TIMEOUT_MS_MIN)
 
     def begin_generation(self, wall_ms: int) -> None:

@@ -369,3 +369,15 @@ def test_a_rebalance_timeout_that_is_none_does_not_time_the_group_in_a_loop(
         driver.shard._rebalances.complete(group, Outcome(), driver.now)
         deadline = driver.shard._timers.get(JoinPhase("g"))
         assert deadline is not None and deadline >= driver.now_ms + 1000
+
+
+def test_who_only_holds_an_id_keeps_no_group_from_being_empty() -> None:
+    driver = Driver()
+    static = driver.join(instance="s")
+    driver.wait(0)
+    member_id = driver.answers[static]["member_id"]
+    driver.sync(member_id, 1, {member_id: b""}, instance="s")
+    driver.join()  # is told its id, and never comes back
+    driver.leave((member_id, "s"))
+    driver.wait(0)
+    assert driver.shard.groups["g"].state is GroupState.EMPTY
