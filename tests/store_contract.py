@@ -93,7 +93,9 @@ async def test_guards_compare_the_revision_they_name(store: Store) -> None:
 
 async def test_deleting_what_is_absent_changes_nothing(store: Store) -> None:
     revision = await put(store, "/a")
-    assert await store.txn([], [Delete("/absent")]) == Done(revision)
+    assert await store.txn([], [Delete("/absent")]) == Done(revision, changed=False)
+    assert await store.txn([ModRevision("/a", revision)], []) == Done(revision, changed=False)
+    assert await store.txn([], [Delete("/a")]) == Done(revision + 1)
 
 
 async def test_a_watch_tells_each_revision_once_in_order(store: Store) -> None:

@@ -30,22 +30,32 @@ class Etcd:
     """One etcd of 1 or 3 members on loopback. As a context manager it is started and stopped.
 
     folder:    what it keeps, and its logs; data and ports stay over `stop` and `start`
-    authority: where given, its clients speak TLS and must show a certificate of this CA; members
-               are called `localhost` (and 127.0.0.1)
+    authority: where given, its clients speak TLS and must show a certificate of this CA
+    hosts:     the names that the members' certificate then has
     """
 
     def __init__(
-        self, folder: Path, *, members: int = 1, authority: pki.Authority | None = None
+        self,
+        folder: Path,
+        *,
+        members: int = 1,
+        authority: pki.Authority | None = None,
+        hosts: Sequence[str] = ("localhost", LOOPBACK),
     ) -> None:
         self.folder = folder
-        self.authority = authority
+        self._hosts = hosts
         self._scheme = "http" if authority is None else "https"
         ports = free_ports(3 * members)
         self._ports = [ports[3 * n : 3 * n + 3] for n in range(members)]
         self._daemons: dict[int, Daemon] = {}
+        self.authority = authority
         if authority is not None:
-            hosts = ("localhost", LOOPBACK)
-            self._serving = authority.issue("etcd", "etcd", hosts=hosts)
+            self.trust(authority)
+
+    def trust(self, authority: pki.Authority) -> None:
+        """Its certificates come from this CA, from the next start on."""
+        self.authority = authority
+        self._serving = authority.issue("etcd", "etcd", hosts=self._hosts)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -86,15 +96,18 @@ class Etcd:
         except (OSError, ValueError):
             return False
 
-    def control(self, *arguments: str, user: str = "", member: int = 0) -> str:
-        """What etcdctl says of one member, given these arguments. `user` is name:password."""
+    def control(self, *arguments: str, user: str = "", text: str = "", member: int = 0) -> str:
+        """What etcdctl says of one member, given these arguments and this standard input.
+
+        user: name:password, where authentication is on
+        """
         words: list[str | Path] = [client_binary(), f"--endpoints={self._url(member)}"]
         if user:
             words.append(f"--user={user}")
         if self.authority is not None:
             words += [f"--cacert={self.authority.pair.certificate}"]
             words += [f"--cert={self._serving.certificate}", f"--key={self._serving.key}"]
-        return run([*words, *arguments])
+        return run([*words, *arguments], text=text)
 
     def leader(self) -> int:
         """Which member leads."""

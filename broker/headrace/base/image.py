@@ -23,7 +23,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerState:
-    """A registered broker. `epoch` is the create revision of its registration."""
+    """A registered broker. `epoch` is the create revision of its registration.
+
+    `continues` is the epoch under which the same data was last held whole, None where a crash
+    may have cost some of it.
+    """
 
     broker_id: int
     epoch: int
@@ -31,6 +35,7 @@ class BrokerState:
     endpoints: tuple[Endpoint, ...]
     rack: str | None = None
     draining: bool = False
+    continues: int | None = None
 
     def endpoint(self, listener: str) -> Endpoint | None:
         """The address for clients that came in through `listener`."""

@@ -271,7 +271,7 @@ class EmbeddedStore:
                 revision += 1
                 self._db.execute("UPDATE state SET number = ? WHERE name = 'revision'", (revision,))
         self._announce(changes)
-        return Done(revision)
+        return Done(revision, bool(changes))
 
     def _leased(self, lease: int) -> bool:
         return (

@@ -160,13 +160,14 @@ def decode_partition(key: str, value: bytes, revision: int) -> PartitionState:
 
 
 def encode_broker(broker: BrokerState) -> bytes:
-    return encode(
-        {
-            "incarnation": str(broker.incarnation),
-            "endpoints": [[e.listener, e.host, e.port] for e in broker.endpoints],
-            "rack": broker.rack,
-        }
-    )
+    fields: dict[str, Any] = {
+        "incarnation": str(broker.incarnation),
+        "endpoints": [[e.listener, e.host, e.port] for e in broker.endpoints],
+        "rack": broker.rack,
+    }
+    if broker.continues is not None:
+        fields["continues"] = broker.continues
+    return encode(fields)
 
 
 def decode_broker(key: str, value: bytes, broker_id: int, epoch: int) -> BrokerState:
@@ -177,4 +178,5 @@ def decode_broker(key: str, value: bytes, broker_id: int, epoch: int) -> BrokerS
         incarnation=UUID(fields["incarnation"]),
         endpoints=tuple(Endpoint(listener=n, host=h, port=p) for n, h, p in fields["endpoints"]),
         rack=fields["rack"],
+        continues=fields.get("continues"),
     )

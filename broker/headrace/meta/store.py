@@ -60,9 +60,14 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Every guard held and every operation was applied, at this revision."""
+    """Every guard held and every operation was applied, at this revision.
+
+    Not `changed` where there was nothing to do: the revision may then be somebody else's, which
+    a watch of one prefix never tells.
+    """
 
     revision: int
+    changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

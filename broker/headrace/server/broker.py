@@ -153,6 +153,7 @@ class Broker:
             # A folder that comes from elsewhere is adopted by a store of its own alone.
             holdings=self.data_dir.partition_folders() if shared else (),
         )
+        self.metadata.fenced.add_done_callback(self._fenced)
         await self._answered(self.metadata.start)
         self._started.push_async_callback(self.metadata.close)
         self.data_dir.claim(self.metadata.cluster_id)
@@ -179,8 +180,13 @@ class Broker:
             await asyncio.sleep(metadata_store.RETRY_S)
 
     async def _register(self) -> None:
-        rack = self._first.broker_rack
-        await self.metadata.register(self.kafka_endpoints, incarnation=uuid4(), rack=rack)
+        before = self.data_dir.clean_broker_epoch
+        await self.metadata.register(
+            self.kafka_endpoints,
+            incarnation=uuid4(),
+            rack=self._first.broker_rack,
+            continues=before if self.data_dir.was_clean and before >= 0 else None,
+        )
 
     async def _open_partitions(self) -> None:
         first = self._first
@@ -302,6 +308,10 @@ class Broker:
         if not self.failed.done():
             self.failed.set_result(why)
 
+    def _fenced(self, why: asyncio.Future[str]) -> None:
+        if not why.cancelled() and not self.failed.done():
+            self.failed.set_result(why.result())
+
     async def close(self) -> None:
         """Stop taking requests, answer what can be, close every log, mark the folder clean."""
         self.ready, self.progress = False, "stopping"
@@ -329,7 +339,7 @@ class Broker:
         if clean and not self.failed.done():
             write_checkpoints = self.partitions.checkpoint()
             write_checkpoints()
-            self.data_dir.mark_clean()
+            self.data_dir.mark_clean(self.metadata.epoch)
 
     async def _cancel_background(self) -> None:
         for task in tuple(self._background):

@@ -399,7 +399,7 @@ class Controller:
         for _ in range(_ATTEMPTS):
             outcome = await self._store.txn(guards, operations)
             if isinstance(outcome, Done):
-                return await self._seen(outcome.revision)
+                return await self._seen(outcome.revision) if outcome.changed else None
             in_doubt = in_doubt or isinstance(outcome, Unknown)
             if in_doubt:
                 try:

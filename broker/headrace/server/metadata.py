@@ -9,6 +9,7 @@ import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from secrets import token_bytes
 from typing import Any, Final
 from uuid import UUID
@@ -22,12 +23,13 @@ from headrace.config.key import SettingError
 from headrace.config.table import broker_settings
 from headrace.config.topic import LogSettings, log_settings
 from headrace.meta.image import ImageBuilder
-from headrace.meta.keys import Keys, encode, encode_broker
+from headrace.meta.keys import Keys, decode, decode_broker, encode, encode_broker
 from headrace.meta.store import (
     Compacted,
     Conflict,
     CreateRevision,
     Done,
+    Entry,
     ModRevision,
     Operation,
     Put,
@@ -85,13 +87,24 @@ class Metadata:
         self._listeners: list[Listener] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._shown: ClusterImage = self._builder.image
         self._lease = 0
+        self._own: BrokerState | None = None
+        self._missing = asyncio.Event()
+        self.epoch = -1
+        """Of this broker's registration; -1 before the first."""
+        self.fenced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done where this broker must stop, with the sentence that says why and what to do."""
         self._heard_at = asyncio.get_running_loop().time()
         self._log_settings: dict[str, tuple[TopicState, LogSettings]] = {}
 
     @property
     def image(self) -> ClusterImage:
-        return self._builder.image
+        """The cluster as the store has it, and ourselves as long as nobody took our place.
+
+        A lease may end while etcd goes away: what we lead is served on, so clients must find us.
+        """
+        return self._shown
 
     @property
     def builder(self) -> ImageBuilder:
@@ -156,12 +169,18 @@ class Metadata:
         )
 
     async def register(
-        self, endpoints: tuple[Endpoint, ...], *, incarnation: UUID, rack: str | None = None
+        self,
+        endpoints: tuple[Endpoint, ...],
+        *,
+        incarnation: UUID,
+        rack: str | None = None,
+        continues: int | None = None,
     ) -> None:
         """Announce this broker, and claim the controller's role if it is free.
 
         The caller holds the data folder's lock, so a registration under our id is a dead
         predecessor's: its lease is revoked and the key is created anew, with a new epoch.
+        Raises MetadataError, Unavailable.
         """
         broker = BrokerState(
             broker_id=self.node_id,
@@ -169,6 +188,7 @@ class Metadata:
             incarnation=incarnation,
             endpoints=endpoints,
             rack=rack,
+            continues=continues,
         )
         self._lease = await self._claim(broker)
         self._spawn(self._keep_alive(broker), "metadata-lease")
@@ -198,10 +218,15 @@ class Metadata:
                 await self._store.revoke_lease(self._lease)
 
     async def _claim(self, broker: BrokerState) -> int:
+        """Register; returns the lease. Raises MetadataError, Unavailable."""
         key = self.keys.broker(self.node_id)
         while True:
+            cluster = await self._store.get(self.keys.cluster)
+            if not self._is_ours(cluster):
+                raise MetadataError(self._not_ours())
             previous = await self._store.get(key)
             if previous is not None:
+                self._refuse_twin(previous, broker)
                 await self._store.revoke_lease(previous.lease)
             lease = await self._store.grant_lease(self.settings.broker_session_timeout_ms)
             operations: list[Operation] = [Put(key, encode_broker(broker), lease)]
@@ -210,8 +235,12 @@ class Metadata:
                 role = encode({"broker": self.node_id})
                 operations.append(Put(self.keys.controller, role, lease))
             guards = [CreateRevision(o.key, 0) for o in operations if isinstance(o, Put)]
+            founded = 0 if cluster is None else cluster.create_revision
+            guards.append(CreateRevision(self.keys.cluster, founded))
             match await self._store.txn(guards, operations):
                 case Done(revision):
+                    self.epoch = revision
+                    self._own = replace(broker, epoch=revision)
                     await self.reached(revision)
                     return lease
                 case Conflict():
@@ -219,39 +248,83 @@ class Metadata:
                 case Unknown():
                     await asyncio.sleep(_RETRY_MS / 1000)  # Then the first read tells.
 
+    def _refuse_twin(self, previous: Entry, broker: BrokerState) -> None:
+        """Once registered, only another process with our id can stand where we stood."""
+        other = decode_broker(previous.key, previous.value, self.node_id, previous.create_revision)
+        if self.epoch >= 0 and other.incarnation != broker.incarnation:
+            at = ", ".join(f"{e.host}:{e.port}" for e in other.endpoints)
+            raise MetadataError(
+                f"another broker with node.id={self.node_id} has registered ({at}): give each "
+                "broker of a cluster a node.id of its own."
+            )
+
     async def _keep_alive(self, broker: BrokerState) -> None:
-        """A lost registration is claimed again; until then we serve what we lead."""
+        """A lost registration is claimed again at once; until then we serve what we lead."""
         while True:
-            await asyncio.sleep(self.settings.broker_heartbeat_interval_ms / 1000)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.broker_heartbeat_interval_ms / 1000):
+                    await self._missing.wait()
+            self._missing.clear()
             try:
                 alive = await self._store.keep_alive(self._lease)
                 self._heard()
                 if not alive:
                     log.warning("the registration was lost and is claimed again")
-                    self._lease = await self._claim(broker)
+                    # Nothing of ours was lost with it, so what it stood for goes on.
+                    self._lease = await self._claim(replace(broker, continues=self.epoch))
             except Unavailable as error:
                 log.warning("the registration could not be renewed", reason=str(error))
+            except MetadataError as error:
+                self._fence(str(error))
+                return
+
+    def _fence(self, why: str) -> None:
+        if not self.fenced.done():
+            self.fenced.set_result(why)
+
+    def _is_ours(self, cluster: Entry | None) -> bool:
+        """Whether the store's `cluster` key still names our cluster."""
+        return cluster is not None and decode(cluster.key, cluster.value)["id"] == self.cluster_id
+
+    def _not_ours(self) -> str:
+        return (
+            f"the metadata store no longer holds the cluster {self.cluster_id} under "
+            f"{self.keys.prefix}; no partition was touched: restore the store, or point the broker "
+            "at the one that knows the cluster, and start it again."
+        )
 
     async def _follow(self) -> None:
         while True:
             try:
                 async for changes in self._store.watch(self.keys.prefix, self.image.revision):
+                    founding = [c.entry for c in changes if c.key == self.keys.cluster]
+                    if not all(map(self._is_ours, founding)):
+                        # Applied, it would delete every partition that is here.
+                        return self._fence(self._not_ours())
                     old = self.image
                     if self._builder.apply(changes):
                         self._changed(old)
                 await asyncio.sleep(_RETRY_MS / 1000)
             except Compacted:
-                await self._reload()
+                if not await self._reload():
+                    return self._fence(self._not_ours())
             except Unavailable as error:
                 log.warning("the metadata store is away", reason=str(error))
                 await asyncio.sleep(_RETRY_MS / 1000)
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> bool:
+        """Read everything again, if it answers; False where it is another cluster's."""
         try:
-            self._load(await self._store.snapshot(self.keys.prefix))
+            snapshot = await self._store.snapshot(self.keys.prefix)
         except Unavailable as error:
             log.warning("the metadata store is away", reason=str(error))
             await asyncio.sleep(_RETRY_MS / 1000)
+            return True
+        cluster = next((e for e in snapshot.entries if e.key == self.keys.cluster), None)
+        if not self._is_ours(cluster):
+            return False
+        self._load(snapshot)
+        return True
 
     def _load(self, snapshot: Snapshot) -> None:
         old = self.image
@@ -263,7 +336,7 @@ class Metadata:
 
     def _changed(self, old: ClusterImage) -> None:
         self._heard()
-        new = self.image
+        new = self._shown = self._with_ourselves(self._builder.image)
         if any(old.settings.get(where) != new.settings.get(where) for where in self._dynamic):
             self._settle(new)
         for listener in self._listeners:
@@ -273,6 +346,15 @@ class Metadata:
         for future in reached:
             if not future.done():
                 future.set_result(None)
+
+    def _with_ourselves(self, image: ClusterImage) -> ClusterImage:
+        found = image.brokers.get(self.node_id)
+        if self._own is None or (found and found.incarnation == self._own.incarnation):
+            return image
+        self._missing.set()
+        if found is not None:
+            return image
+        return replace(image, brokers=image.brokers.set(self.node_id, self._own))
 
     @property
     def _dynamic(self) -> tuple[tuple[str, str], ...]:

@@ -167,7 +167,7 @@ class SimulatedStore:
         if changes:
             self._revision += 1
             self._announce(changes)
-        return Done(self._revision)
+        return Done(self._revision, bool(changes))
 
     def _holds(self, guard: Guard) -> bool:
         entry = self._entries.get(guard.key)

@@ -78,7 +78,10 @@ class Member:
 
     def ready(self) -> bool:
         """Connected, and checked since."""
-        return self.checked and self.channel.get_state() is grpc.ChannelConnectivity.READY
+        return self.checked and self.connected()
+
+    def connected(self) -> bool:
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
     def use_token(self, token: str) -> None:
         self.token = token

@@ -115,6 +115,15 @@ class Members:
             return await self.answered(call(member))
 
     async def _prepare(self, member: Member) -> None:
+        """Connect, with a new token where etcd has forgotten the old one."""
+        try:
+            await self._connect(member)
+        except FAULTS as fault:
+            if not self._token_refused(member, words(fault)):
+                raise
+            await self._connect(member)
+
+    async def _connect(self, member: Member) -> None:
         if member.ready() and (self._token or not self.options.username):
             member.use_token(self._token)
             return

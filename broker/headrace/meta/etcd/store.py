@@ -104,7 +104,10 @@ class EtcdStore:
             return Unknown(f"etcd did not take the transaction: {words(fault)}")
         revision = int(answer.header.revision)
         self._heard(revision)
-        return Done(revision) if answer.succeeded else Conflict(revision)
+        if not answer.succeeded:
+            return Conflict(revision)
+        deleted = any(response.response_delete_range.deleted for response in answer.responses)
+        return Done(revision, deleted or any(isinstance(o, Put) for o in operations))
 
     def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
         return watch.follow(self._members, prefix, after_revision)

@@ -76,6 +76,9 @@ async def _stream(
             reading = reading or asyncio.ensure_future(call.read())
             # Not wait_for: to cancel a read is to cancel the stream.
             done, _ = await asyncio.wait({reading}, timeout=interval_s)
+            if not member.connected():
+                # A member that shuts down in peace waits for its watches, and answers nobody else.
+                raise _Broken("the member is leaving")
             if not done:
                 silent += 1
                 if silent > _SILENT_INTERVALS:
