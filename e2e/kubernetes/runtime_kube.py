@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace_operator import finalizers, status
 from headrace_operator.access import configuration
+from headrace_operator.admin import Admin
 from headrace_operator.clock import SystemClock
 from headrace_operator.context import Context
 from headrace_operator.errors import (
@@ -136,7 +137,7 @@ def _context(kube: Kube) -> Context:
         settings=Settings(),
         clock=clock,
         events=Events(kube, clock, reporter="check"),
-        admin=None,
+        admin=Admin(),
     )
 
 

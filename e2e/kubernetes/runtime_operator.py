@@ -17,6 +17,7 @@ from pathlib import Path
 from headrace.base.invariant import Bug, invariant
 from headrace_operator import logs, status
 from headrace_operator.access import configuration
+from headrace_operator.admin import Admin
 from headrace_operator.context import Context
 from headrace_operator.kinds import CLUSTER, QUOTA, TOPIC, Key
 from headrace_operator.runtime import Runtime
@@ -39,7 +40,7 @@ async def say_ready(context: Context, key: Key) -> float | None:
 async def operate(settings: Settings) -> int:
     access = await configuration(settings.kubeconfig)
     reconcilers = dict.fromkeys((CLUSTER, TOPIC, QUOTA), say_ready)
-    return await Runtime(settings, access, reconcilers, admin=None).run()
+    return await Runtime(settings, access, reconcilers, admin=Admin()).run()
 
 
 def main() -> None:

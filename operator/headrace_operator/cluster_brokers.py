@@ -20,15 +20,16 @@ async def ask_brokers(context: Context, observed: ObservedCluster) -> ObservedCl
         return observed
     metadata = observed.cluster.metadata
     admin = context.admin.of(metadata.namespace, metadata.name)
-    defaults = await admin.broker_settings()
-    if isinstance(defaults, Refusal | Away):
-        defaults = None
+    said = await admin.broker_settings()
+    defaults = None if isinstance(said, Refusal | Away) else said
     membership = members_of(observed)
     held: dict[int, tuple[str, ...] | None] = {}
     for number in sorted(membership.leaving | membership.poolless):
         found = await admin.partitions_held(number)
-        failed = isinstance(found, Refusal | Away)
-        held[number] = None if failed else tuple(f"{topic}/{n}" for topic, n in found)
+        if isinstance(found, Refusal | Away):
+            held[number] = None
+        else:
+            held[number] = tuple(f"{topic}/{n}" for topic, n in found)
     return replace(observed, defaults=defaults, held=held)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from headrace.base.clock import Clock
 
+from headrace_operator.admin import Admin
 from headrace_operator.events import Events
 from headrace_operator.kinds import Key
 from headrace_operator.kube import Kube
@@ -24,7 +24,7 @@ class Context:
     settings: Settings
     clock: Clock
     events: Events
-    admin: Any
+    admin: Admin
 
 
 Reconcile = Callable[[Context, Key], Awaitable[float | None]]

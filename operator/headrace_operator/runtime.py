@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from kubernetes.aio.client.configuration import Configuration
 
+from headrace_operator.admin import Admin
 from headrace_operator.clock import SystemClock
 from headrace_operator.context import Context, Reconcile
 from headrace_operator.elector import EXIT_LEASE_LOST, Elector
@@ -45,7 +46,7 @@ class Runtime:
         settings: Settings,
         access: Configuration,
         reconcilers: Mapping[Kind, Reconcile],
-        admin: Any,
+        admin: Admin,
     ) -> None:
         self._settings = settings
         self._access = access
