@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from headrace_operator.build import names
@@ -72,12 +72,12 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-@dataclass(frozen=True, repr=False)
 class Lived:
     """A world that prints as what happened in it, not as what came of that."""
 
-    now: ObservedCluster
-    story: tuple[str, ...]
+    def __init__(self, now: ObservedCluster, story: tuple[str, ...]) -> None:
+        self.now = now
+        self.story = story
 
     def __repr__(self) -> str:
         return "\n".join(self.story)
@@ -202,8 +202,8 @@ def test_a_restart_takes_no_second_broker_away(lived: Lived) -> None:
         if not isinstance(action, Restart):
             continue
         name = action.object["metadata"]["name"]
-        pod = observed.pods.get(name)
-        if pod is not None and pod.ready:
+        pod, live = observed.pods.get(name), world.get(observed, STATEFUL_SET, name)
+        if pod is not None and pod.ready and pod.pod_hash == annotation(live, names.POD_HASH):
             component = action.object["metadata"]["labels"][names.COMPONENT_LABEL]
             for obj in observed.all_of(STATEFUL_SET):
                 same = obj["metadata"]["labels"][names.COMPONENT_LABEL] == component

@@ -26,6 +26,7 @@ def broker_unit(observed: ObservedCluster, rendered: RenderedBroker) -> Unit | N
         number=number,
         outdated=is_outdated(live, rendered.stateful_set),
         pod=pod,
+        replacing=_is_replaced(live, pod),
         waits_for=_pod_lacks(f"Broker {number}", name, live, pod)
         or _broker_lacks(number, live, report),
     )
@@ -48,6 +49,7 @@ def member_unit(observed: ObservedCluster, rendered: RenderedMember) -> Unit | N
         number=rendered.index,
         outdated=is_outdated(live, rendered.stateful_set),
         pod=pod,
+        replacing=_is_replaced(live, pod),
         waits_for=lacks,
     )
 
@@ -57,6 +59,10 @@ def is_outdated(live: Object, wanted: Object) -> bool:
     if annotation(live, names.POD_HASH) != annotation(wanted, names.POD_HASH):
         return True
     return not covers(live["spec"].get("template"), wanted["spec"]["template"])
+
+
+def _is_replaced(live: Object, pod: Pod | None) -> bool:
+    return pod is None or pod.terminating or pod.pod_hash != annotation(live, names.POD_HASH)
 
 
 def _live(observed: ObservedCluster, rendered: Object) -> Object | None:

@@ -1,7 +1,8 @@
 """Which pod is replaced next, if any: one at a time, the first that fails stops it. Pure.
 
-Brokers and etcd members roll by the same rules. One that is not Ready and does not have the newest
-template serves nothing: it goes first, and waits for nobody but one that the newest template broke.
+Brokers and etcd members roll by the same rules. One that serves nothing (or whose pod is going
+anyway) and does not have the newest template goes first. One that serves is replaced only while
+all others run what their StatefulSets say and have told so.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ class Unit:
     outdated: bool
     """Its StatefulSet does not have the newest template."""
     pod: Pod | None
+    replacing: bool = False
+    """Its pod is not, or not for long, the one that its StatefulSet describes."""
     waits_for: str | None = None
 
     @property
@@ -33,7 +36,7 @@ class Unit:
     @property
     def serves(self) -> bool:
         """Whether replacing its pod would take something away."""
-        return self.pod is not None and self.pod.ready
+        return self.pod is not None and self.pod.ready and not self.replacing
 
     @property
     def failure(self) -> Failure | None:
@@ -60,15 +63,14 @@ def plan_roll(units: Sequence[Unit]) -> Roll:
         blocked = () if failed is None or not outdated else (failed.message,)
         return Roll(remaining=len(outdated), failed=failed, blocked=blocked)
     unsettled = [unit for unit in newest if not unit.settled]
-    moving = [unit for unit in unsettled if not _cannot_run_here(unit)]
-    broken = [unit for unit in outdated if not unit.serves]
-    if broken and not moving:
-        return Roll(next=broken[0].number, remaining=len(outdated))
-    blockers = unsettled or _away(outdated)
-    if blockers or broken:
-        sentences = tuple(unit.waits_for or REPLACED for unit in blockers)
+    away = [unit for unit in outdated if not unit.serves]
+    if away and all(_cannot_run_here(unit) for unit in unsettled):
+        return Roll(next=away[0].number, remaining=len(outdated))
+    silent = [unit for unit in outdated if not unit.settled and unit.serves]
+    if unsettled or len(silent) > 1:
+        sentences = tuple(unit.waits_for or REPLACED for unit in (*unsettled, *silent))
         return Roll(remaining=len(outdated), blocked=sentences)
-    return Roll(next=outdated[0].number, remaining=len(outdated))
+    return Roll(next=(silent or outdated)[0].number, remaining=len(outdated))
 
 
 def _broken_by_template(units: Iterable[Unit]) -> Failure | None:
@@ -80,8 +82,3 @@ def _broken_by_template(units: Iterable[Unit]) -> Failure | None:
 
 def _cannot_run_here(unit: Unit) -> bool:
     return unit.failure is not None and unit.failure.blame is Blame.PLACE
-
-
-def _away(units: Iterable[Unit]) -> list[Unit]:
-    """Those whose pod ends right now: the next one waits until they are back."""
-    return [unit for unit in units if unit.pod is not None and unit.pod.terminating]

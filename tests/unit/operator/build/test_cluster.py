@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from headrace.cli.settings_file import settings_of
+from headrace.config.table import broker_settings
 from headrace_operator.build import names
 from headrace_operator.build.cluster import Rendering, render_cluster
 from headrace_operator.build.facts import Broker, Facts, image_of_version
@@ -203,3 +205,17 @@ def test_a_zone_stays_required_beside_an_affinity_of_the_overlay() -> None:
 )
 def test_the_image_of_a_version(image: str, expected: str) -> None:
     assert image_of_version(image, "7") == expected
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_broker_takes_the_settings_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HOST_IP", "NODE_NAME", "ETCD_USERNAME"):
+        monkeypatch.setenv(variable, "192.0.2.7")
+    [broker] = rendering(CLUSTERS[name]).brokers
+    [(file, text)] = broker.config_map["data"].items()
+    (tmp_path / file).write_text(text)
+    settings = broker_settings(settings_of(tmp_path / file, (), {}, {}))
+    assert settings.node_id == 0
+    assert settings.listeners[0] == "CONTROL://:9091"

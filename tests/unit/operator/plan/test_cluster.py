@@ -127,6 +127,15 @@ def test_a_broker_that_serves_nothing_goes_first_unless_the_newest_template_brok
     assert restarted(plan_cluster(observed).actions) == ["prod-a-2"]
 
 
+def test_a_spec_that_changes_in_the_middle_of_a_roll_goes_on_with_the_broker_under_way() -> None:
+    observed = world.respecified(running(), world.cluster(config={"num.partitions": "5"}))
+    first = world.applied(observed, plan_cluster(observed).actions)
+    first = world.started(first, only=["prod-a-0"])
+    second = world.applied(first, plan_cluster(first).actions)
+    changed = world.respecified(second, world.cluster(config={"num.partitions": "6"}))
+    assert restarted(plan_cluster(changed).actions) == ["prod-a-1"]
+
+
 def test_no_serving_broker_is_restarted_while_another_is_away() -> None:
     observed = running()
     lost = Failure(blame=Blame.PLACE, reason="NodeLost", message="Node n1 does not answer.")
