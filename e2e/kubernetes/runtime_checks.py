@@ -24,11 +24,13 @@ from e2e.kubernetes.runtime_election import (
 from e2e.kubernetes.runtime_kube import kube_contract
 from e2e.kubernetes.runtime_load import failover, load, quiet
 from e2e.kubernetes.runtime_reach import finalizers_released, one_namespace
+from e2e.kubernetes.runtime_topics import memory_contract, topics_created, topics_found
 from e2e.kubernetes.runtime_world import CheckFailed, World, world
 from e2e.rig.process import RigFailed
 
 CHECKS: tuple[Callable[[World], str], ...] = (
     kube_contract,
+    memory_contract,
     finalizers_released,
     one_namespace,
     first_install,
@@ -44,6 +46,8 @@ CHECKS: tuple[Callable[[World], str], ...] = (
     load,
     quiet,
     failover,
+    topics_created,
+    topics_found,
 )
 
 

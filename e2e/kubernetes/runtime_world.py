@@ -120,7 +120,12 @@ class World:
     api: rig.Api
     operators: list[Operator] = field(default_factory=list)
 
-    def operator(self, *arguments: str, kubeconfig: Path | None = None) -> Operator:
+    def operator(
+        self,
+        *arguments: str,
+        kubeconfig: Path | None = None,
+        module: str = "e2e.kubernetes.runtime_operator",
+    ) -> Operator:
         """Start one; returns at once."""
         name, [port] = f"operator-{next(_names)}", free_ports(1)
         log = LOGS / "runtime" / f"{name}.log"
@@ -128,7 +133,7 @@ class World:
         command: Sequence[str | Path] = [
             sys.executable,
             "-m",
-            "e2e.kubernetes.runtime_operator",
+            module,
             f"--kubeconfig={kubeconfig or self.api.kubeconfig}",
             f"--name={name}",
             f"--http-port={port}",

@@ -65,16 +65,22 @@ def test_the_plain_files_are_the_chart_without_its_hooks() -> None:
     compare(plain, ROOT / "deploy" / "operator.yaml")
 
 
+def test_the_kustomization_names_every_plain_file() -> None:
+    [kustomization] = objects((ROOT / "kustomization.yaml").read_text())
+    plain = {
+        f"{folder}/{p.name}" for folder in ("crds", "deploy") for p in (ROOT / folder).iterdir()
+    }
+    assert set(kustomization["resources"]) == plain
+
+
 def test_lint() -> None:
     done = run("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_definitions_are_those_of_the_models_and_stay() -> None:
-    plain = [
-        o for path in sorted((ROOT / "crds").glob("*s.yaml")) for o in objects(path.read_text())
-    ]
-    plain += objects((ROOT / "crds" / "protection.yaml").read_text())
+    files = ("clusters.yaml", "topics.yaml", "quotas.yaml", "protection.yaml")
+    plain = [o for name in files for o in objects((ROOT / "crds" / name).read_text())]
     chart = {
         (o["kind"], o["metadata"]["name"]): o
         for o in objects(template(*SYSTEM))

@@ -44,7 +44,6 @@ def main(arguments: Sequence[str]) -> int:
                 str(path): path.read_text(encoding="utf-8")
                 for folder in (_FOLDER, _CHART)
                 for path in folder.glob("*.yaml")
-                if path.name != "kustomization.yaml"
             }
             different = sorted(name for name, _text in found.items() ^ render().items())
             for name in dict.fromkeys(different):
