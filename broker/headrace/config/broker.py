@@ -65,7 +65,7 @@ class BrokerSettings:
     http_port: int = key(
         "http.port",
         9404,
-        "Port for /metrics, /healthz and /readyz; 0 is a free one, -1 none.",
+        "Port for /metrics, /healthz, /readyz and /status; 0 is a free one, -1 none.",
         kind=Kind.INT,
         check=Between(-1, 65535),
         kafka="extension",

@@ -7,7 +7,6 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -35,6 +34,7 @@ from headrace.server.metadata import Metadata
 from headrace.server.partitions import Partitions
 from headrace.server.quotas import Quotas
 from headrace.server.requests import RequestCounts
+from headrace.server.status import Status
 from headrace.server.topic_bytes import TopicBytes
 from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
@@ -63,6 +63,7 @@ class Broker:
         settings = broker_settings(static)
         self.clock = SystemClock()
         self.node_id = settings.node_id
+        self.status = Status(broker_id=self.node_id)
         self.requests = RequestCounts()
         self.traffic = Traffic()
         self.topic_bytes = TopicBytes()
@@ -104,6 +105,7 @@ class Broker:
         folder = self._folder
         self.data_dir = DataDir.open(OsDisk(), folder, node_id=self.node_id)
         undo.callback(self.data_dir.close)
+        self.status.cluster_id = self.data_dir.cluster_id or ""
         if first.http_port >= 0:
             await self._listen_http(first.http_host, first.http_port)
         self.reserve = DiskReserve(self.data_dir.path, first.disk_full_retry_ms)
@@ -157,6 +159,7 @@ class Broker:
         await self._answered(self.metadata.start)
         self._started.push_async_callback(self.metadata.close)
         self.data_dir.claim(self.metadata.cluster_id)
+        self.status.cluster_id, self.status.metadata = self.metadata.cluster_id, self.metadata
         self.controller = Controller(self.metadata, store)
         if not self.data_dir.was_clean:
             await self._raise_leader_epochs()
@@ -183,7 +186,7 @@ class Broker:
         before = self.data_dir.clean_broker_epoch
         await self.metadata.register(
             self.kafka_endpoints,
-            incarnation=uuid4(),
+            incarnation=self.status.incarnation,
             rack=self._first.broker_rack,
             continues=before if self.data_dir.was_clean and before >= 0 else None,
         )
@@ -205,6 +208,7 @@ class Broker:
             traffic=self.traffic,
             clock=self.clock,
         )
+        self.status.partitions = self.partitions
         self.progress = "recovering partitions"
         await self.partitions.open_all(self.metadata.image)
         self.data_dir.mark_running()

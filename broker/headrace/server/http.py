@@ -1,4 +1,4 @@
-"""What is seen from outside: /metrics, /healthz, /readyz and /loglevel.
+"""What is seen from outside: /metrics, /healthz, /readyz, /status and /loglevel.
 
 Healthy means that the loop turns, which answering shows; ready means recovered and registered,
 and is not unset by a metadata store that is away (design.md, probes).
@@ -29,6 +29,7 @@ class HttpEndpoint:
                 web.get("/metrics", _metrics),
                 web.get("/healthz", _healthz),
                 web.get("/readyz", _readyz),
+                web.get("/status", _status),
                 web.get("/loglevel", _get_level),
                 web.put("/loglevel", _put_level),
             ]
@@ -71,6 +72,11 @@ async def _readyz(request: web.Request) -> web.Response:
     if broker.ready:
         return web.Response(text="ready\n")
     return web.Response(status=503, text=f"not ready: {broker.progress}\n")
+
+
+async def _status(request: web.Request) -> web.Response:
+    broker = request.app[_BROKER]
+    return web.json_response(broker.status.describe(ready=broker.ready))
 
 
 async def _get_level(request: web.Request) -> web.Response:
