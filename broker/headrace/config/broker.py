@@ -89,7 +89,8 @@ class BrokerSettings:
     default_replication_factor: int = key(
         "default.replication.factor",
         1,
-        "Replicas of a topic created without saying how many.",
+        "Replicas of a topic created without saying how many. This release keeps one replica of "
+        "each partition and refuses more.",
         kind=Kind.INT,
         check=Between(1),
     )
@@ -309,8 +310,8 @@ class BrokerSettings:
     offsets_topic_replication_factor: int = key(
         "offsets.topic.replication.factor",
         1,
-        "Replicas of the topic that holds offsets (Kafka: 3); one broker holds everything in "
-        "this release.",
+        "Replicas of the topic that holds offsets (Kafka: 3). This release keeps one replica of "
+        "each partition.",
         kind=Kind.SHORT,
         check=Between(1),
         kafka="subset",

@@ -27,6 +27,9 @@ _RAFT_TOPIC: Final = "__cluster_metadata"
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 
 PREFERRED, UNCLEAN = 0, 1
+REPLICAS_MAX: Final = 1
+"""Nothing copies records between brokers yet: a second replica would stay empty and be lost data
+to whoever trusts it."""
 
 Replicas = tuple[int, ...]
 
@@ -159,6 +162,8 @@ def create_partitions(
     additional = request.partition_count - have
     factor = len(topic.partitions[0].replicas)
     if request.assignments is None:
+        if factor > REPLICAS_MAX:
+            return _too_many_replicas(factor)
         placed = place(
             list(image.brokers.values()),
             partitions=additional,
@@ -196,6 +201,8 @@ def check_assignment(
             f"a partition with {len(replicas)} replica(s), but this is not consistent with "
             f"previous partitions, which have {replication_factor} replica(s)"
         )
+    if reason is None and len(replicas) > REPLICAS_MAX:
+        reason = f"a partition with {len(replicas)} replicas, but {_ONE_REPLICA}"
     if reason is None:
         return None
     return Refusal(
@@ -342,10 +349,13 @@ def _placed(
     count = settings.num_partitions if count == DEFAULT else count
     if count > settings.partitions_per_request_max:
         return too_many(settings)
+    factor = settings.default_replication_factor if factor == DEFAULT else factor
+    if factor > REPLICAS_MAX:
+        return _too_many_replicas(factor)
     placed = place(
         list(image.brokers.values()),
         partitions=count,
-        replication_factor=settings.default_replication_factor if factor == DEFAULT else factor,
+        replication_factor=factor,
         first=first_broker,
     )
     return placed if isinstance(placed, Refusal) else _states(placed)
@@ -368,6 +378,17 @@ def too_many(settings: BrokerSettings) -> Refusal:
         Code.POLICY_VIOLATION,
         "Excessively large number of partitions per request: at most "
         f"{settings.partitions_per_request_max} (partitions.per.request.max).",
+    )
+
+
+_ONE_REPLICA: Final = "this release keeps one replica of each partition"
+
+
+def _too_many_replicas(factor: int) -> Refusal:
+    return Refusal(
+        Code.INVALID_REPLICATION_FACTOR,
+        f"Unable to replicate the partition {factor} time(s): {_ONE_REPLICA}; ask for a "
+        "replication factor of 1, or -1 for the default.",
     )
 
 

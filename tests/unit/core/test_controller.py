@@ -39,7 +39,7 @@ def test_a_new_topic_has_its_settings_and_no_epochs() -> None:
     made = controller.create_topic(
         image(1, 2, 3),
         NewTopic(
-            name="t", partition_count=6, replication_factor=2, settings=(("retention.ms", "1"),)
+            name="t", partition_count=6, replication_factor=1, settings=(("retention.ms", "1"),)
         ),
         BrokerSettings(),
         topic_id=UUID(int=1),
@@ -52,20 +52,44 @@ def test_a_new_topic_has_its_settings_and_no_epochs() -> None:
 
 
 def test_defaults_come_from_the_broker() -> None:
-    settings = BrokerSettings(num_partitions=3, default_replication_factor=2)
+    settings = BrokerSettings(num_partitions=3, default_replication_factor=1)
     made = controller.create_topic(
         image(1, 2), NewTopic(name="t"), settings, topic_id=UUID(int=1), first_broker=0
     )
     assert isinstance(made, TopicState)
-    assert [len(p.replicas) for p in made.partitions] == [2, 2, 2]
+    assert [len(p.replicas) for p in made.partitions] == [1, 1, 1]
 
 
 def test_manual_assignments_must_agree_in_length() -> None:
-    request = NewTopic(name="t", assignments=((0, (1, 2)), (1, (3,))))
+    request = NewTopic(name="t", assignments=((0, (1,)), (1, (3, 2))))
     made = controller.create_topic(
         image(1, 2, 3), request, BrokerSettings(), topic_id=UUID(int=1), first_broker=0
     )
     assert code(made) is Code.INVALID_REPLICA_ASSIGNMENT
+    assert isinstance(made, Refusal) and "not consistent" in made.message
+
+
+@pytest.mark.parametrize(
+    ("request_", "settings"),
+    [
+        (NewTopic(name="t", replication_factor=2), BrokerSettings()),
+        (NewTopic(name="t"), BrokerSettings(default_replication_factor=3)),
+        (NewTopic(name="t", assignments=((0, (1, 2)),)), BrokerSettings()),
+    ],
+    ids=["asked", "default", "assigned"],
+)
+def test_a_second_replica_is_refused_with_a_sentence(
+    request_: NewTopic, settings: BrokerSettings
+) -> None:
+    """Nothing would ever be copied to it."""
+    made = controller.create_topic(
+        image(1, 2, 3), request_, settings, topic_id=UUID(int=1), first_broker=0
+    )
+    assert isinstance(made, Refusal)
+    assert made.code is (
+        Code.INVALID_REPLICA_ASSIGNMENT if request_.assignments else Code.INVALID_REPLICATION_FACTOR
+    )
+    assert "this release keeps one replica of each partition" in made.message
 
 
 def test_names_that_differ_only_in_dots_and_underscores_collide() -> None:
@@ -80,20 +104,24 @@ def test_names_that_differ_only_in_dots_and_underscores_collide() -> None:
     assert Names(made).refuse("abc") is None
 
 
+ALONE = PartitionState(replicas=(2,), isr=(2,), leader=2, leader_epoch=4, partition_epoch=7)
+
+
 def test_added_partitions_have_the_topics_replication_factor() -> None:
-    added = controller.create_partitions(
-        image(1, 2, 3, partition=LED_BY_2), MorePartitions(name="t", partition_count=4)
-    )
+    three = image(1, 2, 3, partition=ALONE)
+    added = controller.create_partitions(three, MorePartitions(name="t", partition_count=4))
     assert not isinstance(added, Refusal)
-    assert [len(partition.replicas) for partition in added] == [3, 3, 3]
-    short = MorePartitions(name="t", partition_count=2, assignments=((1,),))
-    refused = controller.create_partitions(image(1, 2, 3, partition=LED_BY_2), short)
-    assert code(refused) is Code.INVALID_REPLICA_ASSIGNMENT
+    assert [len(partition.replicas) for partition in added] == [1, 1, 1]
+    wide = MorePartitions(name="t", partition_count=2, assignments=((1, 3),))
+    assert code(controller.create_partitions(three, wide)) is Code.INVALID_REPLICA_ASSIGNMENT
+    more = MorePartitions(name="t", partition_count=4)
+    refused = controller.create_partitions(image(1, 2, 3, partition=LED_BY_2), more)
+    assert code(refused) is Code.INVALID_REPLICATION_FACTOR
 
 
 def test_a_folder_name_that_no_file_system_holds_is_refused() -> None:
     def added(characters: int, count: int) -> Code | None:
-        topic = TopicState(name="n" * characters, topic_id=UUID(int=9), partitions=(LED_BY_2,))
+        topic = TopicState(name="n" * characters, topic_id=UUID(int=9), partitions=(ALONE,))
         before = replace(image(1, 2, 3), topics=PersistentMap().set(topic.name, topic))
         more = MorePartitions(name=topic.name, partition_count=count)
         return code(controller.create_partitions(before, more))
@@ -145,7 +173,8 @@ def test_a_reassignment_takes_only_replicas_that_are_in_sync() -> None:
     assert isinstance(moved, PartitionState)
     assert (moved.replicas, moved.isr, moved.leader) == ((1,), (1,), 1)
     assert moved.leader_epoch == 5
-    assert controller.reassign(three, "t", 0, (1, 2, 3)) is None
+    assert code(controller.reassign(three, "t", 0, (1, 2))) is Code.INVALID_REPLICA_ASSIGNMENT
+    assert controller.reassign(image(2, partition=ALONE), "t", 0, (2,)) is None
     assert code(controller.reassign(three, "t", 0, (3,))) is Code.INVALID_REPLICA_ASSIGNMENT
     fixed = controller.reassign(three, "t", 0, (1,), any_factor=False)
     assert code(fixed) is Code.INVALID_REPLICATION_FACTOR

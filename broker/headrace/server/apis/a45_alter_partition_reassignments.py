@@ -2,7 +2,7 @@
 them; the list that stands is taken and nothing moves; a cancellation finds nothing in progress
 (KIP-455, KIP-860).
 
-Skipped: AlterPartitionReassignments moves nothing: one broker holds everything in this release.
+Skipped: AlterPartitionReassignments moves nothing: this release keeps one replica a partition.
 """
 
 from typing import TYPE_CHECKING, Any
