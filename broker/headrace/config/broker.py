@@ -47,7 +47,10 @@ class BrokerSettings:
     advertised_listeners: tuple[str, ...] = key(
         "advertised.listeners",
         (),
-        "Addresses given to clients, by listener name; the listeners themselves by default.",
+        "Addresses given to clients, NAME://host:port; the listeners themselves where it is empty. "
+        "A listener that is left out is not advertised. A change registers the broker anew, and "
+        "keeps its connections.",
+        update=Update.PER_BROKER,
     )
     control_listener_name: str = key(
         "control.listener.name",

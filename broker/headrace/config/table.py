@@ -7,6 +7,7 @@ from typing import Final
 
 from headrace.config.broker import BROKER_FIELDS, BrokerSettings
 from headrace.config.key import Key, Kind, SettingError, Value, unknown
+from headrace.config.listeners import agree_on_listeners
 from headrace.config.topic import LOG_FIELDS, LogSettings
 
 ALIASES: Final = {"data.dir": "log.dirs", "log.dir": "log.dirs", "broker.id": "node.id"}
@@ -109,6 +110,7 @@ def _agree(settings: BrokerSettings) -> None:
             "it must hold one largest request, "
             f"socket.request.max.bytes={settings.socket_request_max_bytes}",
         )
+    agree_on_listeners(settings)
     if settings.metadata_store == "etcd":
         _agree_on_etcd(settings)
 

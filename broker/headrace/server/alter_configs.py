@@ -105,7 +105,7 @@ async def _alter_broker(
 
     refusal = check_node(name, broker.node_id, "Node id") if name else None
     return refusal or await broker.controller.alter_settings(
-        "broker", name, decide, validate_only=validate_only
+        "broker", name, decide, validate_only=validate_only, own=bool(name)
     )
 
 

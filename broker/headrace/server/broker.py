@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from headrace.base.errors import Code, Refusal
 from headrace.base.image import INTERNAL_TOPICS, ClusterImage, Endpoint
 from headrace.base.units import INT32_MAX
 from headrace.config.broker import BrokerSettings
+from headrace.config.listeners import advertised, endpoints_of
 from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
@@ -74,7 +76,7 @@ class Broker:
         self.progress = "starting"
         self.failed: asyncio.Future[str] = self.loop.create_future()
         self.listeners: list[Listener] = []
-        self.kafka_endpoints: tuple[Endpoint, ...] = ()
+        self._bound: tuple[Endpoint, ...] = ()
         self.http_port = -1
         self._first = settings
         self._folder = os.path.abspath(settings.data_dir)
@@ -91,6 +93,11 @@ class Broker:
     def settings(self) -> BrokerSettings:
         """The settings in effect, dynamic ones included."""
         return self.metadata.settings
+
+    @property
+    def kafka_endpoints(self) -> tuple[Endpoint, ...]:
+        """Where clients are told to come, by listener."""
+        return advertised(self.settings, self._bound)
 
     @property
     def cluster_id(self) -> str:
@@ -219,23 +226,19 @@ class Broker:
     async def _listen(self) -> None:
         dispatcher = self._dispatcher = Dispatcher(self)
         endpoints = []
-        for address in self._first.listeners:
-            name, host, port = parse_listener(address)
-            listener = Listener(self.loop, name, self._first, dispatcher)
+        for wanted in endpoints_of("listeners", self._first.listeners):
+            listener = Listener(self.loop, wanted.listener, self._first, dispatcher)
             try:
-                bound = await listener.open(host, port)
+                port = await listener.open(wanted.host, wanted.port)
             except OSError as error:
                 raise StartError(
-                    f"cannot listen on {address}: {_why(error)}; another broker may be running "
-                    "there: stop it, or choose another port with --kafka-port, or in listeners"
+                    f"cannot listen on {wanted.listener}://{wanted.host}:{wanted.port}: "
+                    f"{_why(error)}; another broker may be running there: stop it, or choose "
+                    "another port with --kafka-port, or in listeners"
                 ) from error
             self.listeners.append(listener)
-            endpoints.append(Endpoint(listener=name, host=_reachable(host), port=bound))
-        advertised = {}
-        for address in self._first.advertised_listeners:
-            name, host, port = parse_listener(address)
-            advertised[name] = Endpoint(listener=name, host=_reachable(host), port=port)
-        self.kafka_endpoints = tuple(advertised.get(e.listener, e) for e in endpoints)
+            endpoints.append(replace(wanted, host=_reachable(wanted.host), port=port))
+        self._bound = tuple(endpoints)
         self._started.push_async_callback(self._close_listeners)
 
     async def _listen_http(self, host: str, port: int) -> None:
@@ -272,6 +275,7 @@ class Broker:
             self.partitions.configure_all()
             for listener in self.listeners:
                 listener.configure(self.settings)
+            self.metadata.advertise(self.kafka_endpoints)
 
     async def auto_create(self, name: str, charge: Charge = free) -> Refusal | None:
         """Create a topic that was asked for; requests for the same one share the work."""
@@ -349,15 +353,6 @@ class Broker:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def parse_listener(address: str) -> tuple[str, str, int]:
-    """NAME://host:port apart. Raises StartError."""
-    name, separator, rest = address.partition("://")
-    host, colon, port = rest.rpartition(":")
-    if not separator or not colon or not port.isdigit():
-        raise StartError(f"listener {address!r} is not of the form NAME://host:port")
-    return name, host.strip("[]"), int(port)
 
 
 def _why(error: OSError) -> str:

@@ -26,8 +26,8 @@ from headrace.meta.image import ImageBuilder
 from headrace.meta.keys import Keys, decode, decode_broker, encode, encode_broker
 from headrace.meta.store import (
     Compacted,
-    Conflict,
     CreateRevision,
+    Delete,
     Done,
     Entry,
     ModRevision,
@@ -90,7 +90,9 @@ class Metadata:
         self._shown: ClusterImage = self._builder.image
         self._lease = 0
         self._own: BrokerState | None = None
-        self._missing = asyncio.Event()
+        self._wanted: BrokerState | None = None
+        self._stirred = asyncio.Event()
+        """Something may be wrong with our registration: look now."""
         self.epoch = -1
         """Of this broker's registration; -1 before the first."""
         self.fenced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -182,7 +184,7 @@ class Metadata:
         predecessor's: its lease is revoked and the key is created anew, with a new epoch.
         Raises MetadataError, Unavailable.
         """
-        broker = BrokerState(
+        self._wanted = BrokerState(
             broker_id=self.node_id,
             epoch=-1,
             incarnation=incarnation,
@@ -190,8 +192,18 @@ class Metadata:
             rack=rack,
             continues=continues,
         )
-        self._lease = await self._claim(broker)
-        self._spawn(self._keep_alive(broker), "metadata-lease")
+        await self._claim(self._wanted)
+        await self.reached(self.epoch)
+        self._spawn(self._keep_alive(), "metadata-lease")
+
+    def advertise(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Register anew with these, if it is registered with others; soon, and again if it fails.
+
+        What is led goes on being served, and what else stands under our lease stays there.
+        """
+        if self._wanted is not None and self._wanted.endpoints != endpoints:
+            self._wanted = replace(self._wanted, endpoints=endpoints)
+            self._stirred.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -217,8 +229,8 @@ class Metadata:
             with suppress(Unavailable):
                 await self._store.revoke_lease(self._lease)
 
-    async def _claim(self, broker: BrokerState) -> int:
-        """Register; returns the lease. Raises MetadataError, Unavailable."""
+    async def _claim(self, broker: BrokerState, lease: int = 0) -> None:
+        """Register, under `lease` as long as it lives. Raises MetadataError, Unavailable."""
         key = self.keys.broker(self.node_id)
         while True:
             cluster = await self._store.get(self.keys.cluster)
@@ -226,9 +238,19 @@ class Metadata:
                 raise MetadataError(self._not_ours())
             previous = await self._store.get(key)
             if previous is not None:
-                self._refuse_twin(previous, broker)
-                await self._store.revoke_lease(previous.lease)
-            lease = await self._store.grant_lease(self.settings.broker_session_timeout_ms)
+                found = self._registration(previous)
+                self._refuse_twin(found, broker)
+                if found.incarnation == broker.incarnation and found.epoch != self.epoch:
+                    # The answer to an earlier try was lost.
+                    self._claimed(found)
+                    if (previous.lease, found.endpoints) == (lease, broker.endpoints):
+                        return None
+                    broker = replace(broker, continues=found.epoch)
+                if previous.lease != lease:
+                    await self._store.revoke_lease(previous.lease)
+            if not lease or not await self._store.keep_alive(lease):
+                lease = await self._store.grant_lease(self.settings.broker_session_timeout_ms)
+                self._lease = lease
             operations: list[Operation] = [Put(key, encode_broker(broker), lease)]
             controller = await self._store.get(self.keys.controller)
             if controller is None:
@@ -237,20 +259,24 @@ class Metadata:
             guards = [CreateRevision(o.key, 0) for o in operations if isinstance(o, Put)]
             founded = 0 if cluster is None else cluster.create_revision
             guards.append(CreateRevision(self.keys.cluster, founded))
+            if previous is not None and previous.lease == lease:
+                # Not by its lease, which holds more. Last, so that others miss us for a moment.
+                ours = CreateRevision(key, previous.create_revision)
+                await self._store.txn([ours], [Delete(key)])
             match await self._store.txn(guards, operations):
                 case Done(revision):
-                    self.epoch = revision
-                    self._own = replace(broker, epoch=revision)
-                    await self.reached(revision)
-                    return lease
-                case Conflict():
-                    await self._store.revoke_lease(lease)
+                    return self._claimed(replace(broker, epoch=revision))
                 case Unknown():
                     await asyncio.sleep(_RETRY_MS / 1000)  # Then the first read tells.
 
-    def _refuse_twin(self, previous: Entry, broker: BrokerState) -> None:
+    def _claimed(self, broker: BrokerState) -> None:
+        self._own, self.epoch = broker, broker.epoch
+
+    def _registration(self, entry: Entry) -> BrokerState:
+        return decode_broker(entry.key, entry.value, self.node_id, entry.create_revision)
+
+    def _refuse_twin(self, other: BrokerState, broker: BrokerState) -> None:
         """Once registered, only another process with our id can stand where we stood."""
-        other = decode_broker(previous.key, previous.value, self.node_id, previous.create_revision)
         if self.epoch >= 0 and other.incarnation != broker.incarnation:
             at = ", ".join(f"{e.host}:{e.port}" for e in other.endpoints)
             raise MetadataError(
@@ -258,25 +284,39 @@ class Metadata:
                 "broker of a cluster a node.id of its own."
             )
 
-    async def _keep_alive(self, broker: BrokerState) -> None:
+    async def _keep_alive(self) -> None:
         """A lost registration is claimed again at once; until then we serve what we lead."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.broker_heartbeat_interval_ms / 1000):
-                    await self._missing.wait()
-            self._missing.clear()
+                    await self._stirred.wait()
+            self._stirred.clear()
             try:
-                alive = await self._store.keep_alive(self._lease)
-                self._heard()
-                if not alive:
-                    log.warning("the registration was lost and is claimed again")
-                    # Nothing of ours was lost with it, so what it stood for goes on.
-                    self._lease = await self._claim(replace(broker, continues=self.epoch))
+                await self._look_after_registration()
             except Unavailable as error:
                 log.warning("the registration could not be renewed", reason=str(error))
             except MetadataError as error:
                 self._fence(str(error))
                 return
+
+    async def _look_after_registration(self) -> None:
+        """Renew it, or claim it again. Raises MetadataError, Unavailable."""
+        wanted, own = self._wanted, self._own
+        assert wanted is not None and own is not None
+        alive = await self._store.keep_alive(self._lease)
+        self._heard()
+        image = self._builder.image
+        shown = image.brokers.get(self.node_id)
+        lost = not alive or (image.revision >= own.epoch and shown != own)
+        if lost:
+            log.warning("the registration was lost and is claimed again")
+        elif wanted.endpoints == own.endpoints:
+            return
+        # Nothing of ours was lost with it, so what it stood for goes on.
+        again = replace(wanted, continues=self.epoch)
+        await self._claim(again, self._lease if alive else 0)
+        if not lost:
+            log.info("registered anew, with other addresses", epoch=self.epoch)
 
     def _fence(self, why: str) -> None:
         if not self.fenced.done():
@@ -351,7 +391,7 @@ class Metadata:
         found = image.brokers.get(self.node_id)
         if self._own is None or (found and found.incarnation == self._own.incarnation):
             return image
-        self._missing.set()
+        self._stirred.set()
         if found is not None:
             return image
         return replace(image, brokers=image.brokers.set(self.node_id, self._own))
@@ -362,10 +402,15 @@ class Metadata:
         return (("broker", ""), ("broker", str(self.node_id)))
 
     def _settle(self, image: ClusterImage) -> None:
-        """Values are checked when they are set; one that a newer broker set may be unknown."""
-        layers = [image.settings.get(where, {}) for where in self._dynamic]
-        try:
-            self.settings = broker_settings(self.static, *layers)
-        except SettingError as error:
-            log.error("dynamic settings are left as they were", reason=str(error))
+        """Values are checked when they are set; one that a newer broker set may be unknown, and
+        one that the settings file no longer agrees with is left out."""
+        layers = [dict(image.settings.get(where, {})) for where in self._dynamic]
         self._log_settings.clear()
+        while True:
+            try:
+                self.settings = broker_settings(self.static, *layers)
+                return
+            except SettingError as error:
+                log.error("a dynamic setting is not taken", reason=str(error))
+                if not [layer for layer in layers if layer.pop(error.name, None) is not None]:
+                    return

@@ -28,8 +28,10 @@ class EtcdBroker(BrokerProcess):
 
     name = "headrace broker"
 
-    def __init__(self, data_dir: Path, etcd: Etcd, settings: dict[str, str]) -> None:
-        super().__init__(data_dir)
+    def __init__(
+        self, data_dir: Path, etcd: Etcd, settings: dict[str, str], kafka_port: int | None = None
+    ) -> None:
+        super().__init__(data_dir, kafka_port=kafka_port)
         self.http_port = free_ports(1)[0]
         reached = options(etcd)
         self._file = data_dir.with_suffix(".properties")

@@ -15,7 +15,8 @@ def read(folder: Path, text: str) -> dict[str, str]:
 
 def test_a_variable_stands_in_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST_IP", "192.0.2.7")
-    found = read(tmp_path, "advertised.listeners=OUT://${env:HOST_IP}:30001,IN://a:9092\n")
+    advertised = "advertised.listeners=OUT://${env:HOST_IP}:30001,IN://a:9092\n"
+    found = read(tmp_path, "listeners=IN://:9092,OUT://:9094\n" + advertised)
     assert found["advertised.listeners"] == "OUT://192.0.2.7:30001,IN://a:9092"
 
 

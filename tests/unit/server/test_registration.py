@@ -1,16 +1,18 @@
 """A broker's registration: lost and claimed again, taken by a twin, or its cluster gone."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 from headrace.base.image import BrokerState, Endpoint
 from headrace.core.controller import NewTopic
 from headrace.meta.keys import Keys, decode_broker, encode_broker
-from headrace.meta.store import Delete, Put
+from headrace.meta.store import Delete, Guard, Operation, Outcome, Put, Unknown
+from headrace.server import metadata as under_test
 from headrace.server.controller import Controller
 from headrace.server.metadata import Metadata
-from headrace.sim.store import SimulatedStore
+from headrace.sim.store import Loss, SimulatedStore
 
 KEYS = Keys()
 SLOW = {"broker.session.timeout.ms": "600000", "broker.heartbeat.interval.ms": "300000"}
@@ -130,3 +132,81 @@ def test_what_a_registration_continues_is_written(continues: int | None) -> None
         broker_id=1, epoch=3, incarnation=UUID(int=1), endpoints=ENDPOINTS, continues=continues
     )
     assert decode_broker("k", encode_broker(broker), 1, 3) == broker
+
+
+MOVED = (Endpoint(listener="PLAINTEXT", host="elsewhere", port=9093),)
+
+
+async def test_other_addresses_are_registered_anew_and_nothing_else_changes() -> None:
+    store = SimulatedStore()
+    metadata = await join(store, 1, SLOW)
+    first, before = metadata.image, await store.get(KEYS.broker(1))
+    shown: list[bool] = []
+    metadata.subscribe(lambda _, new: shown.append(1 in new.brokers))
+    metadata.advertise(MOVED)
+    again = await until_epoch(metadata, metadata.epoch)
+    after = await store.get(KEYS.broker(1))
+    assert (again.endpoints, again.continues) == (MOVED, first.brokers[1].epoch)
+    assert again.incarnation == first.brokers[1].incarnation
+    assert metadata.epoch == again.epoch > first.brokers[1].epoch
+    assert before is not None and after is not None and after.lease == before.lease
+    assert len(shown) == 2 and all(shown), "clients find us meanwhile"
+    assert metadata.image.controller_epoch == first.controller_epoch > 0, "the role is not lost"
+    assert not metadata.fenced.done()
+    await metadata.close()
+    assert await store.get(KEYS.controller) is None
+    await store.close()
+
+
+async def test_addresses_that_did_not_change_are_not_registered_again() -> None:
+    store = SimulatedStore()
+    metadata = await join(store, 1, {**SLOW, "broker.heartbeat.interval.ms": "1"})
+    epoch = metadata.epoch
+    metadata.advertise(ENDPOINTS)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    entry = await store.get(KEYS.broker(1))
+    assert entry is not None and entry.create_revision == epoch == metadata.epoch
+    await metadata.close()
+    await store.close()
+
+
+async def test_a_registration_that_somebody_deletes_is_claimed_again_under_its_lease() -> None:
+    store = SimulatedStore()
+    metadata = await join(store, 1, SLOW)
+    first = metadata.image.brokers[1]
+    await store.txn([], [Delete(KEYS.broker(1))])
+    again = await until_epoch(metadata, first.epoch)
+    assert again.continues == first.epoch
+    await metadata.close()
+    await store.close()
+
+
+class AwayAfterALoss(SimulatedStore):
+    """An answer is lost because the store goes away."""
+
+    async def txn(self, guards: Sequence[Guard], operations: Sequence[Operation]) -> Outcome:
+        outcome = await super().txn(guards, operations)
+        self.faults.away = self.faults.away or isinstance(outcome, Unknown)
+        return outcome
+
+
+async def test_what_a_lost_answer_registered_is_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store took it, was away when asked whether it did, and then the address changed again."""
+    monkeypatch.setattr(under_test, "_RETRY_MS", 0)
+    store = AwayAfterALoss()
+    metadata = await join(store, 1, {**SLOW, "broker.heartbeat.interval.ms": "1"})
+    first = metadata.epoch
+    store.faults.losses.extend([None, Loss.AFTER])  # Removed, registered.
+    metadata.advertise(MOVED)
+    async with asyncio.timeout(5):
+        lost = (await until_epoch(metadata, first)).epoch
+        assert store.faults.away and metadata.epoch == first
+        for _ in range(50):
+            await asyncio.sleep(0)
+        metadata.advertise(ENDPOINTS)
+        store.faults.away = False
+        again = await until_epoch(metadata, lost)
+    assert (again.endpoints, again.continues) == (ENDPOINTS, lost)
+    await metadata.close()
+    await store.close()
