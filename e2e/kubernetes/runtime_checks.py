@@ -23,6 +23,7 @@ from e2e.kubernetes.runtime_election import (
 )
 from e2e.kubernetes.runtime_kube import kube_contract
 from e2e.kubernetes.runtime_load import failover, load, quiet
+from e2e.kubernetes.runtime_protection import definitions_kept
 from e2e.kubernetes.runtime_reach import finalizers_released, one_namespace
 from e2e.kubernetes.runtime_topics import memory_contract, topics_created, topics_found
 from e2e.kubernetes.runtime_world import CheckFailed, World, world
@@ -33,6 +34,7 @@ CHECKS: tuple[Callable[[World], str], ...] = (
     memory_contract,
     finalizers_released,
     one_namespace,
+    definitions_kept,
     first_install,
     api_server_away_at_start,
     api_server_frozen,

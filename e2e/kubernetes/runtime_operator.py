@@ -1,4 +1,4 @@
-"""An operator whose reconcilers only say Ready: the runtime alone, for checks against a real API.
+"""An operator whose resources only become Ready: the runtime alone, for checks against a real API.
 
     python -m e2e.kubernetes.runtime_operator --kubeconfig FILE --name a --http-port 8081
 
@@ -15,11 +15,11 @@ import traceback
 from pathlib import Path
 
 from headrace.base.invariant import Bug, invariant
-from headrace_operator import logs, status
+from headrace_operator import logs, reconcile_definition, status
 from headrace_operator.access import configuration
 from headrace_operator.admin import Admin
 from headrace_operator.context import Context
-from headrace_operator.kinds import CLUSTER, QUOTA, TOPIC, Key
+from headrace_operator.kinds import CLUSTER, CRD, QUOTA, TOPIC, Key
 from headrace_operator.runtime import Runtime
 from headrace_operator.settings import Settings
 
@@ -40,6 +40,7 @@ async def say_ready(context: Context, key: Key) -> float | None:
 async def operate(settings: Settings) -> int:
     access = await configuration(settings.kubeconfig)
     reconcilers = dict.fromkeys((CLUSTER, TOPIC, QUOTA), say_ready)
+    reconcilers[CRD] = reconcile_definition.reconcile
     return await Runtime(settings, access, reconcilers, admin=Admin()).run()
 
 

@@ -13,7 +13,7 @@ from headrace_operator.metrics import Metrics
 from headrace_operator.queue import Queue
 from headrace_operator.settings import Settings
 from headrace_operator.store import Change, Store, version_of
-from headrace_operator.watched import OURS, Watched, wakes, watched
+from headrace_operator.watched import OURS, Watched, guarded, guards, wakes, watched
 
 _LOG = structlog.get_logger("headrace.operator.feed")
 
@@ -25,6 +25,7 @@ class Feed:
         self, kube: Kube, store: Store, queue: Queue, metrics: Metrics, settings: Settings
     ) -> None:
         self._watched = watched(settings)
+        self._guarded = guarded(settings)
         self._kube = kube
         self._store = store
         self._queue = queue
@@ -51,6 +52,8 @@ class Feed:
     def activate(self) -> None:
         """This process is the active one from here on."""
         self.active = True
+        for key in self._guarded:
+            self._queue.add(key)
         for kind in OURS:
             for obj in self._store.all(kind):
                 self._queue.add(key_of(kind, obj), background=status.is_current(obj))
@@ -90,5 +93,5 @@ class Feed:
 
     def _tell(self, change: Change) -> None:
         if self.active:
-            for key in wakes(self._store, change):
+            for key in (*wakes(self._store, change), *(self._guarded if guards(change) else ())):
                 self._queue.add(key)

@@ -69,6 +69,13 @@ CRD: Final = Kind(
     "CustomResourceDefinition",
     namespaced=False,
 )
+ADMISSION_BINDING: Final = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
 
 ALL: Final = (
     CLUSTER,
@@ -92,6 +99,7 @@ ALL: Final = (
     POD_MONITOR,
     PROMETHEUS_RULE,
     CRD,
+    ADMISSION_BINDING,
 )
 
 _BY_NAME: Final = {(kind.api_version, kind.name): kind for kind in ALL}

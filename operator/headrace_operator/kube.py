@@ -41,6 +41,8 @@ _LIST_ATTEMPTS: Final = 3
 
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE_PATCH: Final = "application/merge-patch+json"
+_JSON: Final = "application/json"
+_METADATA_ONLY: Final = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,10 @@ class Kube:
             return await self.get(kind, namespace, name)
         except NotFound:
             return None
+
+    async def get_metadata(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        """As `get`, but of the object its metadata alone: a definition is 100 times as large."""
+        return await self._request("GET", kind.path(namespace, name), accept=_METADATA_ONLY)
 
     async def list_pages(
         self,
@@ -238,7 +244,8 @@ class Kube:
         *,
         query: Object | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Object:
         if method != "GET":
             self._guard()
@@ -248,7 +255,7 @@ class Kube:
                 method,
                 path,
                 query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
+                header_params={"Accept": accept, "Content-Type": content_type},
                 body=body,
                 auth_settings=["BearerToken"],
             )

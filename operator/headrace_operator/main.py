@@ -18,6 +18,7 @@ from headrace_operator import (
     finalizers,
     logs,
     reconcile_cluster,
+    reconcile_definition,
     reconcile_quota,
     reconcile_topic,
 )
@@ -26,7 +27,7 @@ from headrace_operator.admin import Admin
 from headrace_operator.context import Reconcile
 from headrace_operator.elector import stand_down
 from headrace_operator.errors import KubeError
-from headrace_operator.kinds import CLUSTER, QUOTA, TOPIC, Kind
+from headrace_operator.kinds import CLUSTER, CRD, QUOTA, TOPIC, Kind
 from headrace_operator.kube import Kube
 from headrace_operator.runtime import EXIT_FAILED, Runtime
 from headrace_operator.settings import DEFAULT_BROKER_IMAGE, DEFAULT_ETCD_IMAGE, Settings
@@ -41,6 +42,7 @@ RECONCILERS: Final[Mapping[Kind, Reconcile]] = {
     CLUSTER: reconcile_cluster.reconcile,
     TOPIC: reconcile_topic.reconcile,
     QUOTA: reconcile_quota.reconcile,
+    CRD: reconcile_definition.reconcile,
 }
 
 

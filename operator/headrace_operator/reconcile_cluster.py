@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from headrace_operator import status
 from headrace_operator.apply import carry_out
 from headrace_operator.cluster_brokers import alter_defaults, ask_brokers
+from headrace_operator.cluster_conditions import conditions_of
 from headrace_operator.context import Context
 from headrace_operator.crd.cluster import Cluster
 from headrace_operator.errors import Conflict, NotFound, Refused
@@ -78,12 +79,7 @@ async def _report(
 ) -> None:
     verdict = plan.verdict
     says = status.kstatus(verdict.state.value, verdict.reason, verdict.message)
-    says.append(_available(observed, plan))
-    if plan.etcd is not None:
-        says.append(_etcd(plan))
-    monitored = _monitored(observed)
-    if monitored is not None:
-        says.append(monitored)
+    says += conditions_of(observed, plan)
     fields = status_of(observed, plan).document()
     for ours in ("conditions", "observedGeneration"):
         fields.pop(ours, None)
@@ -98,59 +94,6 @@ async def _report(
 
 def _name(observed: ObservedCluster) -> str:
     return observed.cluster.metadata.name
-
-
-def _available(observed: ObservedCluster, plan: ClusterPlan) -> status.Says:
-    """Each partition has one replica, so every broker counts."""
-    brokers = plan.membership.brokers if plan.membership is not None else ()
-    serving = [unit.number for unit in plan.units if unit.serves]
-    away = sorted({broker.id for broker in brokers} - set(serving))
-    if brokers and not away:
-        return status.available(True, "AllBrokersServe", f"{len(brokers)} brokers serve.")
-    if not brokers:
-        return status.available(None, "Unknown", "It is not known which brokers there are.")
-    shown = ", ".join(map(str, away[:10]))
-    return status.available(
-        False,
-        "BrokersAway",
-        f"{len(serving)} of {len(brokers)} brokers serve; partitions on these cannot be written"
-        f" or read now: {shown}.",
-    )
-
-
-def _etcd(plan: ClusterPlan) -> status.Says:
-    etcd = plan.etcd
-    if etcd is None or etcd.healthy == etcd.members:
-        value, reason = True, "AllMembersAnswer"
-    elif etcd.has_majority:
-        value, reason = False, "MembersAway"
-    else:
-        value, reason = False, "NoMajority"
-    count = "" if etcd is None else f"{etcd.healthy} of {etcd.members} members answer."
-    alarm = "" if etcd is None or etcd.alarm is None else f" {etcd.alarm}."
-    return status.Says(
-        type="EtcdHealthy",
-        value=value and not alarm,
-        reason="Alarm" if alarm else reason,
-        message=f"{count}{alarm}",
-    )
-
-
-def _monitored(observed: ObservedCluster) -> status.Says | None:
-    wanted = observed.cluster.spec.monitoring
-    if not (wanted.pod_monitor or wanted.prometheus_rule):
-        return None
-    if observed.surroundings.prometheus:
-        return status.Says(
-            type="Monitored", value=True, reason="Made", message="Objects for Prometheus are made."
-        )
-    return status.Says(
-        type="Monitored",
-        value=False,
-        reason="ApiNotServed",
-        message="spec.monitoring asks for objects of the Prometheus operator, whose API is not"
-        " served here: install it (monitoring.coreos.com/v1), or take spec.monitoring out.",
-    )
 
 
 async def _say_invalid(context: Context, obj: Object, refused: ValidationError) -> float:

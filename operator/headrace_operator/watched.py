@@ -12,6 +12,7 @@ from typing import Final
 from headrace_operator.kinds import (
     CLUSTER,
     CONFIG_MAP,
+    CRD,
     NODE,
     PERSISTENT_VOLUME_CLAIM,
     POD,
@@ -36,6 +37,9 @@ OURS: Final = (CLUSTER, TOPIC, QUOTA)
 
 OWNED: Final = (POD, STATEFUL_SET, PERSISTENT_VOLUME_CLAIM, SERVICE, CONFIG_MAP, SECRET)
 """The kinds whose objects belong to a Cluster."""
+
+DEFINITIONS: Final = tuple(Key(CRD, "", f"{kind.plural}.{kind.group}") for kind in OURS)
+"""Each says which Clusters are protected: see reconcile_definition."""
 
 Waker = Callable[[Store, Change], Iterable[Key]]
 """Which keys a change makes worth a look."""
@@ -118,9 +122,26 @@ def wakes(store: Store, change: Change) -> Iterator[Key]:
                 yield Key(CLUSTER, change.key.namespace, cluster)
 
 
+def guarded(settings: Settings) -> tuple[Key, ...]:
+    """The definitions this operator keeps a list on: only who sees every Cluster can."""
+    return DEFINITIONS if settings.all_namespaces else ()
+
+
+def guards(change: Change) -> bool:
+    """Whether a change makes the list of protected Clusters another one."""
+    if change.key.kind is not CLUSTER:
+        return False
+    return is_protected(change.old) != is_protected(change.new)
+
+
+def is_protected(cluster: Object | None) -> bool:
+    """Whether a Cluster says that it may not be deleted."""
+    return cluster is not None and bool(cluster["spec"].get("deletionProtection"))
+
+
 def lane_of(store: Store, key: Key) -> Hashable:
     """Whose turn a key takes: a Cluster has one of its own, its Topics and Quotas share one."""
-    if key.kind is CLUSTER:
+    if key.kind in (CLUSTER, CRD):
         return key
     obj = store.at(key)
     return cluster_of(obj) if obj is not None else key.namespace

@@ -28,6 +28,7 @@ async def test_the_operator_takes_a_brokers_own_report(
             ready=True,
             version=VERSION,
             cluster_id=said["cluster_id"],
+            progress="ready",
         )
     }
     assert said["broker_epoch"] > 0 and len(said["cluster_id"]) == 22

@@ -76,7 +76,8 @@ async def _readyz(request: web.Request) -> web.Response:
 
 async def _status(request: web.Request) -> web.Response:
     broker = request.app[_BROKER]
-    return web.json_response(broker.status.describe(ready=broker.ready))
+    described = broker.status.describe(ready=broker.ready)
+    return web.json_response({**described, "progress": broker.progress})
 
 
 async def _get_level(request: web.Request) -> web.Response:

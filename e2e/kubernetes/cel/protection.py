@@ -107,7 +107,8 @@ def _a_definition(api: Api) -> None:
         path = f"{DEFINITIONS}/{plural}.headrace.io"
         taken(api, _MERGE, path, {"metadata": {"annotations": {mark: "n/c, n/d"}}})
         sentence = (
-            "protected Clusters exist (n/c, n/d): set their spec.deletionProtection to false first."
+            "protected Clusters exist (n/c, n/d): set their spec.deletionProtection to false first;"
+            f" where no operator runs any more, take the annotation {mark} off."
         )
         denied = _DENIED.format("headrace-protects-definitions", sentence)
         name = f'customresourcedefinitions.apiextensions.k8s.io "{plural}.headrace.io"'

@@ -20,6 +20,13 @@ ANNOTATION: Final = f"{GROUP}/protected-clusters"
 NAMED_MAX: Final = 20
 """Clusters that the annotation names; the refusal is a sentence, not a list."""
 
+POLICIES: Final = (
+    "headrace-protects-clusters",
+    "headrace-protects-namespaces",
+    "headrace-protects-definitions",
+)
+"""Names of the policies and of their bindings."""
+
 _ADMISSION: Final = "admissionregistration.k8s.io/v1"
 _PARTS: Final = {"app.kubernetes.io/part-of": "headrace"}
 
@@ -51,7 +58,7 @@ def _cluster() -> list[dict[str, Any]]:
         " set its spec.deletionProtection to false first.'"
     )
     return _policy(
-        "headrace-protects-clusters",
+        POLICIES[0],
         (GROUP, "*", "clusters"),
         rule,
         message_expression=named,
@@ -69,7 +76,7 @@ def _namespace() -> list[dict[str, Any]]:
         " set its spec.deletionProtection to false first.'"
     )
     return _policy(
-        "headrace-protects-namespaces",
+        POLICIES[1],
         ("", "v1", "namespaces"),
         rule,
         message_expression=named,
@@ -86,14 +93,15 @@ def _definition() -> list[dict[str, Any]]:
     )
     named = (
         f"'protected Clusters exist (' + oldObject.metadata.annotations['{ANNOTATION}'] + '):"
-        " set their spec.deletionProtection to false first.'"
+        " set their spec.deletionProtection to false first; where no operator runs any more, take"
+        f" the annotation {ANNOTATION} off.'"
     )
     ours = {
         "name": "ours",
         "expression": f"oldObject != null && oldObject.spec.group == '{GROUP}'",
     }
     return _policy(
-        "headrace-protects-definitions",
+        POLICIES[2],
         ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
         rule,
         message_expression=named,

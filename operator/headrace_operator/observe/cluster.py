@@ -12,9 +12,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from headrace_operator.build import names
+from headrace_operator.build.object import annotation
 from headrace_operator.context import Context
 from headrace_operator.crd.cluster import Cluster
+from headrace_operator.crd.protection import POLICIES
+from headrace_operator.errors import NotFound, Refused
 from headrace_operator.kinds import (
+    ADMISSION_BINDING,
     CONFIG_MAP,
     NODE,
     PERSISTENT_VOLUME_CLAIM,
@@ -34,8 +38,12 @@ from headrace_operator.observe.pods import is_lost, read_pod
 from headrace_operator.pki import read_authority, read_certificate
 from headrace_operator.plan.cluster import wanted_keys
 from headrace_operator.plan.observed_cluster import ObservedCluster, Pod, Surroundings
+from headrace_operator.plan.preconditions import storages
+from headrace_operator.plan.volume import waits_for_default
 
 _KEPT: Final = (STATEFUL_SET, PERSISTENT_VOLUME_CLAIM, SERVICE, CONFIG_MAP, SECRET)
+_VOLUME: Final = PERSISTENT_VOLUME_CLAIM
+_IS_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 _ROUNDS_MAX: Final = 5
 """A volume found by name may change which brokers there are, and so what is looked for."""
 _AT_ONCE: Final = 16
@@ -50,10 +58,9 @@ async def observe(context: Context, cluster: Cluster) -> ObservedCluster:
         surroundings=await _surroundings(context, cluster),
         objects=_stored(context, cluster),
         etcd_secret_keys=await _secret_keys(context, cluster),
-        storage_classes=await _storage_classes(context, cluster),
     )
     observed = await _found_by_name(context, observed)
-    observed = _with_certificates(observed)
+    observed = await _with_storage_classes(context, _with_certificates(observed))
     pods, addresses = _pods(context, observed)
     name = cluster.metadata.name
     broker_ids = {n: names.broker_of_set(name, n) for n in addresses}
@@ -74,7 +81,22 @@ async def _surroundings(context: Context, cluster: Cluster) -> Surroundings:
         etcd_image=context.settings.etcd_image,
         operator_namespace=context.settings.operator_namespace,
         prometheus=bool(served) and all(served),
+        admission_policies=await _policies(context, cluster),
     )
+
+
+async def _policies(context: Context, cluster: Cluster) -> bool | None:
+    """Whether what deletionProtection asks for is in force, where that is asked for."""
+    if not cluster.spec.deletion_protection or not context.settings.all_namespaces:
+        return None
+    try:
+        for name in POLICIES:
+            await context.kube.get_metadata(ADMISSION_BINDING, None, name)
+    except NotFound:
+        return False
+    except Refused:  # a permission of a former chart is no reason to do nothing for a Cluster
+        return None
+    return True
 
 
 def _stored(context: Context, cluster: Cluster) -> dict[Key, Object]:
@@ -96,15 +118,19 @@ async def _secret_keys(context: Context, cluster: Cluster) -> frozenset[str] | N
     return None if secret is None else frozenset(secret.get("data") or {})
 
 
-async def _storage_classes(context: Context, cluster: Cluster) -> frozenset[str] | None:
-    spec = cluster.spec
-    storages = [pool.storage for pool in spec.pools]
-    if spec.etcd.managed is not None:
-        storages.append(spec.etcd.managed.storage)
-    if not context.settings.watch_nodes or all(s.class_name is None for s in storages):
-        return None
-    listing = await context.kube.list_all(STORAGE_CLASS)
-    return frozenset(item["metadata"]["name"] for item in listing.items)
+async def _with_storage_classes(context: Context, observed: ObservedCluster) -> ObservedCluster:
+    """Read where the spec names one, or where a volume waits for the one that is the default."""
+    if not context.settings.watch_nodes:
+        return observed
+    named = any(storage.class_name is not None for _, storage in storages(observed.cluster))
+    if not named and not any(waits_for_default(v) for v in observed.all_of(_VOLUME)):
+        return observed
+    items = (await context.kube.list_all(STORAGE_CLASS)).items
+    return replace(
+        observed,
+        storage_classes=frozenset(item["metadata"]["name"] for item in items),
+        default_class=any(annotation(item, _IS_DEFAULT) == "true" for item in items),
+    )
 
 
 async def _found_by_name(context: Context, observed: ObservedCluster) -> ObservedCluster:

@@ -67,6 +67,7 @@ def _report(answer: Any) -> Report | None:
             ready=bool(answer["ready"]),
             version=str(answer.get("version", "")),
             cluster_id=str(answer.get("cluster_id", "")),
+            progress=str(answer.get("progress", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -1,5 +1,7 @@
 """Brokers and etcd members beside their pods: what each still lacks, as a sentence. Pure."""
 
+from typing import Final
+
 from headrace_operator.build import names
 from headrace_operator.build.broker import RenderedBroker
 from headrace_operator.build.etcd import RenderedMember
@@ -9,6 +11,9 @@ from headrace_operator.kinds import STATEFUL_SET, Object
 from headrace_operator.plan.differences import covers
 from headrace_operator.plan.observed_cluster import ObservedCluster, Pod, Report
 from headrace_operator.plan.roll import Unit
+
+WAITS_FOR_ETCD: Final = "waiting for the metadata store"
+"""How a broker's word for what it does begins while etcd does not answer it."""
 
 
 def broker_unit(observed: ObservedCluster, rendered: RenderedBroker) -> Unit | None:
@@ -28,7 +33,8 @@ def broker_unit(observed: ObservedCluster, rendered: RenderedBroker) -> Unit | N
         pod=pod,
         replacing=_is_replaced(live, pod),
         waits_for=_pod_lacks(f"Broker {number}", name, live, pod)
-        or _broker_lacks(number, live, report),
+        or _broker_lacks(observed, number, live, report)
+        or _not_ready(pod),
     )
 
 
@@ -40,7 +46,7 @@ def member_unit(observed: ObservedCluster, rendered: RenderedMember) -> Unit | N
     name = live["metadata"]["name"]
     pod = observed.pods.get(name)
     health = observed.members.get(rendered.index)
-    lacks = _pod_lacks(f"etcd member {name}", name, live, pod)
+    lacks = _pod_lacks(f"etcd member {name}", name, live, pod) or _not_ready(pod)
     if lacks is None and (health is None or not health.healthy):
         lacks = f"etcd member {name} does not say that it is healthy."
     return Unit(
@@ -78,12 +84,20 @@ def _pod_lacks(who: str, stateful_set: str, live: Object, pod: Pod | None) -> st
         return f"Pod {pod.name} is ending."
     if pod.pod_hash != annotation(live, names.POD_HASH):
         return f"Pod {pod.name} is being replaced."
-    return None if pod.ready else f"Pod {pod.name} is not ready yet."
+    return None
 
 
-def _broker_lacks(number: int, live: Object, report: Report | None) -> str | None:
+def _not_ready(pod: Pod | None) -> str | None:
+    return None if pod is None or pod.ready else f"Pod {pod.name} is not ready yet."
+
+
+def _broker_lacks(
+    observed: ObservedCluster, number: int, live: Object, report: Report | None
+) -> str | None:
+    """What the broker itself says, which knows more than its pod's readiness."""
     if report is None:
-        return (
+        silent = _not_ready(observed.pods.get(live["metadata"]["name"]))
+        return silent or (
             f"Broker {number} does not answer the operator on port {HTTP_PORT} (/status): look"
             " for a NetworkPolicy between them, and at the broker's log."
         )
@@ -92,4 +106,18 @@ def _broker_lacks(number: int, live: Object, report: Report | None) -> str | Non
     before = annotation(live, names.EPOCH_BEFORE)
     if before is not None and report.epoch <= int(before):
         return f"Broker {number} has not registered again since its restart."
-    return None if report.ready else f"Broker {number} is starting."
+    if report.ready:
+        return None
+    doing = f": {report.progress.rstrip('.')}" if report.progress else ""
+    return f"Broker {number} is starting{doing}.{_cure(observed, report)}"
+
+
+def _cure(observed: ObservedCluster, report: Report) -> str:
+    """For a broker that waits for somebody else's etcd, by its own words (server/broker.py)."""
+    external = observed.cluster.spec.etcd.external
+    if external is None or not report.progress.startswith(WAITS_FOR_ETCD):
+        return ""
+    return (
+        f" Mend that etcd, spec.etcd.external.endpoints, or Secret {external.secret}; the brokers"
+        " then go on by themselves."
+    )

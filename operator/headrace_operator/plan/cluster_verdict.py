@@ -11,6 +11,7 @@ from headrace_operator.plan.membership import Membership
 from headrace_operator.plan.observed_cluster import Failure, ObservedCluster
 from headrace_operator.plan.roll import Roll, Unit
 from headrace_operator.plan.verdict import Verdict, ready, reconciling, stalled
+from headrace_operator.plan.volume import unbound
 
 PARTITIONS_NAMED: Final = 3
 """In a sentence; the count says how many more there are."""
@@ -139,6 +140,9 @@ def _leaving(standing: Standing) -> Iterator[Verdict]:
 
 
 def _moving(standing: Standing, *, changing: bool) -> Iterator[Verdict]:
+    waits = unbound(standing.observed)
+    if waits is not None:
+        yield reconciling("NoDefaultStorageClass", waits)
     for why in standing.rendering.pending.values():
         yield reconciling("Pending", why)
     for unit in (*standing.members, *standing.units):

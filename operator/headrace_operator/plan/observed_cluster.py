@@ -46,6 +46,8 @@ class Report:
     ready: bool
     version: str = ""
     cluster_id: str = ""
+    progress: str = ""
+    """What it does until it is ready, and what that waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class Surroundings:
     operator_namespace: str
     prometheus: bool = False
     """The API of the Prometheus operator is served."""
+    admission_policies: bool | None = None
+    """The policies that refuse deletions are bound; None where the operator may not see them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,9 @@ class ObservedCluster:
     etcd_secret_keys: frozenset[str] | None = None
     """Of the external etcd's Secret; None where there is none."""
     storage_classes: frozenset[str] | None = None
-    """None where the operator may not read them."""
+    """None where they were not read: the operator may not, or nothing asks for it."""
+    default_class: bool | None = None
+    """Whether one of them is the default; None where they were not read."""
     held: Mapping[int, tuple[str, ...] | None] = field(default_factory=dict)
     """Partitions as topic/number by broker, of those that are to go; None where unknown."""
     defaults: Mapping[str, str] | None = None

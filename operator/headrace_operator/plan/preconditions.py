@@ -62,7 +62,7 @@ def missing_storage_class(observed: ObservedCluster) -> str | None:
     known = observed.storage_classes
     if known is None:
         return None
-    for where, storage in _storages(observed.cluster):
+    for where, storage in storages(observed.cluster):
         if storage.class_name is not None and storage.class_name not in known:
             there = ", ".join(sorted(known)) or "none at all"
             return (
@@ -72,7 +72,8 @@ def missing_storage_class(observed: ObservedCluster) -> str | None:
     return None
 
 
-def _storages(cluster: Cluster) -> Iterator[tuple[str, Storage]]:
+def storages(cluster: Cluster) -> Iterator[tuple[str, Storage]]:
+    """What the spec asks for of storage, and where it does."""
     for pool in cluster.spec.pools:
         yield f"spec.pools[{pool.name}].storage.className", pool.storage
     if cluster.spec.etcd.managed is not None:

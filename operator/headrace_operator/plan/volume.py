@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from headrace_operator.build.object import sealed
 from headrace_operator.crd.quantity import whole_amount
-from headrace_operator.kinds import Object
+from headrace_operator.kinds import PERSISTENT_VOLUME_CLAIM, Object
+from headrace_operator.plan.observed_cluster import ObservedCluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,26 @@ def plan_volume(rendered: Object, live: Object | None) -> VolumePlan:
         if whole_amount(size) > whole_amount(has):
             grows = f"Volume {name} grows from {has} to {size}.{_resize_problem(live)}"
     return VolumePlan(wanted=_of_size(rendered, live, size), shrinks=shrinks, grows=grows)
+
+
+def waits_for_default(live: Object) -> bool:
+    """Whether a volume has no StorageClass and no PersistentVolume yet."""
+    phase = (live.get("status") or {}).get("phase")
+    return phase == "Pending" and "storageClassName" not in live["spec"]
+
+
+def unbound(observed: ObservedCluster) -> str | None:
+    """The sentence for volumes that nobody provides."""
+    if observed.default_class is not False:
+        return None
+    for volume in observed.all_of(PERSISTENT_VOLUME_CLAIM):
+        if waits_for_default(volume):
+            return (
+                f"Volume {volume['metadata']['name']} waits: the spec names no StorageClass for it,"
+                " and none is the default here. Mark one as the default (annotation"
+                " storageclass.kubernetes.io/is-default-class), and it is provided by itself."
+            )
+    return None
 
 
 def _of_size(rendered: Object, live: Object, size: str) -> Object:

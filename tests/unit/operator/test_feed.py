@@ -5,13 +5,13 @@ from typing import Any
 
 from headrace_operator.clock import SystemClock
 from headrace_operator.feed import Feed
-from headrace_operator.kinds import TOPIC, Key, Kind, Object
+from headrace_operator.kinds import CLUSTER, TOPIC, Key, Kind, Object
 from headrace_operator.kube import Page
 from headrace_operator.metrics import Metrics
 from headrace_operator.queue import Queue
 from headrace_operator.settings import Settings
-from headrace_operator.store import Store
-from headrace_operator.watched import watched
+from headrace_operator.store import Change, Store
+from headrace_operator.watched import DEFINITIONS, guards, watched
 
 SETTINGS = Settings(namespaces=("ns",), watch_nodes=False)
 
@@ -33,10 +33,10 @@ class Listed:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = SETTINGS) -> None:
         self.listed = Listed()
         kube: Any = self.listed
-        self.store = Store({each.kind: each.owners for each in watched(SETTINGS)})
+        self.store = Store({each.kind: each.owners for each in watched(settings)})
         self.queue = Queue(
             clock=SystemClock(),
             jitter=lambda: 0.0,
@@ -44,7 +44,7 @@ class World:
             workers=1,
             lane_workers=1,
         )
-        self.feed = Feed(kube, self.store, self.queue, Metrics(), SETTINGS)
+        self.feed = Feed(kube, self.store, self.queue, Metrics(), settings)
 
 
 def topic(name: str, version: int) -> Object:
@@ -114,3 +114,21 @@ async def test_what_a_sweep_finds_gone_is_looked_at() -> None:
     await world.feed.sweep()
     assert world.store.at(Key(TOPIC, "ns", "a")) is None
     assert world.queue.waiting == 1
+
+
+async def test_definitions_are_looked_at_when_another_cluster_is_protected() -> None:
+    everywhere = World(Settings(watch_nodes=False))
+    named = World()
+    for world in (everywhere, named):
+        world.feed.activate()
+    assert (everywhere.queue.waiting, named.queue.waiting) == (len(DEFINITIONS), 0)
+    assert guards(change(None, True)) and guards(change(True, False)) and guards(change(True, None))
+    assert not guards(change(None, False)) and not guards(change(True, True))
+
+
+def change(old: bool | None, new: bool | None) -> Change:
+    """Of a Cluster that is protected or not; None where it is not there."""
+    objects: list[Object | None] = [
+        None if held is None else {"spec": {"deletionProtection": held}} for held in (old, new)
+    ]
+    return Change(key=Key(CLUSTER, "ns", "c"), old=objects[0], new=objects[1])

@@ -38,6 +38,7 @@ async def test_a_ready_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "config_hash": "abc123",
         "version": VERSION,
         "ready": True,
+        "progress": "ready",
         "partitions": 3,
     }
 
@@ -67,6 +68,7 @@ async def test_before_its_metadata_it_says_what_it_knows(tmp_path: Path) -> None
     assert code == 200
     assert (said["ready"], said["broker_epoch"], said["partitions"]) == (False, -1, 0)
     assert (said["broker_id"], said["cluster_id"]) == (1, cluster_id)
+    assert said["progress"].startswith("waiting for the metadata store: etcd at 127.0.0.1:")
     assert said["metadata_age_seconds"] is None
 
 

@@ -383,3 +383,31 @@ def test_the_ca_is_kept_or_not_as_the_spec_says_by_now() -> None:
     applied = [a.object for a in plan_cluster(deleting).actions if isinstance(a, Apply)]
     [secret] = [obj for obj in applied if obj["kind"] == "Secret"]
     assert secret["data"] == ca["data"] and secret["metadata"]["ownerReferences"]
+
+
+def test_a_broker_that_waits_for_an_external_etcd_says_so_with_the_cure() -> None:
+    etcd = {"external": {"endpoints": ["etcd:2379"], "secret": "etcd"}}
+    first = world.fresh(world.cluster(etcd=etcd), etcd_secret_keys=frozenset({"ca.crt"}))
+    observed = world.started(world.applied(first, plan_cluster(first).actions))
+    why = "waiting for the metadata store: etcd at etcd:2379 did not answer: no such host"
+    waiting = {n: replace(r, ready=False, progress=why) for n, r in observed.reports.items()}
+    pods = {name: replace(pod, ready=False) for name, pod in observed.pods.items()}
+    plan = plan_cluster(replace(observed, reports=waiting, pods=pods))
+    assert (plan.verdict.state, plan.verdict.reason) == (State.RECONCILING, "Starting")
+    assert "Broker 0 is starting: " + why in plan.verdict.message
+    assert "spec.etcd.external.endpoints" in plan.verdict.message
+    assert plan_cluster(observed).verdict.state is State.READY, "and recovers by itself"
+
+
+def test_a_volume_without_a_storage_class_where_none_is_the_default_is_named() -> None:
+    observed = world.applied(world.fresh(world.cluster()), ())
+    observed = world.applied(observed, plan_cluster(observed).actions)
+    objects = {
+        key: {**obj, "status": {"phase": "Pending"}} if key.kind is PERSISTENT_VOLUME_CLAIM else obj
+        for key, obj in observed.objects.items()
+    }
+    waiting = replace(observed, objects=objects, default_class=False)
+    verdict = plan_cluster(waiting).verdict
+    assert (verdict.state, verdict.reason) == (State.RECONCILING, "NoDefaultStorageClass")
+    assert "prod-broker-0" in verdict.message
+    assert plan_cluster(replace(waiting, default_class=True)).verdict.reason == "Starting"
