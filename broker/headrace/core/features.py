@@ -50,6 +50,19 @@ def refuse(current: Mapping[str, int], update: FeatureUpdate) -> Refusal | None:
     return None
 
 
+def beyond(finalized: Mapping[str, int]) -> str | None:
+    """Why this version may not take part in a cluster with these levels, or None."""
+    for name, level in sorted(finalized.items()):
+        low, high = SUPPORTED.get(name, (0, 0))
+        if level and not low <= level <= high:
+            speaks = f"the levels {low} to {high} of it" if high else "nothing of it"
+            return (
+                f"the cluster's feature {name} is finalized at {level}, and this Headrace knows "
+                f"{speaks}: start the version that knows it; nothing was changed."
+            )
+    return None
+
+
 def _refusal(name: str, level: int, why: str) -> Refusal:
     return Refusal(
         Code.INVALID_UPDATE_VERSION, f"The feature {name} cannot be set to {level}: {why}."

@@ -22,7 +22,10 @@ from headrace.meta.keys import (
 )
 from headrace.meta.store import Change, Entry, Snapshot
 
-_KINDS: Final = {"cluster", "controller", "brokers", "configs", "features", "quotas"}
+_KINDS: Final = {
+    *("cluster", "controller", "brokers", "configs", "features", "quotas"),
+    "producer-ids",  # not shown, but a newer format of it is refused like any other
+}
 
 
 class ImageBuilder:

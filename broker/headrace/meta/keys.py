@@ -20,7 +20,7 @@ FORMAT: Final = 1
 
 
 class UnknownFormat(Exception):
-    """A value was written by a newer Headrace; the key and the format are named."""
+    """A value of a newer Headrace, or of none; the key and the format are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,18 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 
 def decode(key: str, value: bytes) -> dict[str, Any]:
     """The fields of a value. Raises UnknownFormat."""
-    fields: dict[str, Any] = json.loads(value)
-    if fields["v"] > FORMAT:
+    try:
+        fields: dict[str, Any] = json.loads(value)
+        newer = fields["v"] > FORMAT
+    except (ValueError, TypeError, KeyError):
+        raise UnknownFormat(
+            f"the metadata key {key} holds no value of Headrace's: put back what stood there; "
+            "nothing was changed."
+        ) from None
+    if newer:
         raise UnknownFormat(
             f"the metadata key {key} has format {fields['v']}, and this Headrace knows up to "
-            f"{FORMAT}: start the newer one."
+            f"{FORMAT}: start the newer one; nothing was changed."
         )
     return fields
 

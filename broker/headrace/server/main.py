@@ -15,6 +15,7 @@ import uvloop
 from headrace.base.invariant import Bug
 from headrace.config.table import broker_settings
 from headrace.meta.embedded import NewerFormat
+from headrace.meta.keys import UnknownFormat
 from headrace.meta.store import Unavailable
 from headrace.server import crash, logs
 from headrace.server.broker import Broker, StartError
@@ -48,6 +49,7 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
         DiskFault,
         DiskFull,
         NewerFormat,
+        UnknownFormat,
         Unavailable,
     ) as failed:
         print(f"headrace could not start: {failed}", file=sys.stderr)

@@ -22,8 +22,9 @@ from headrace.config.describe import Layers
 from headrace.config.key import SettingError
 from headrace.config.table import broker_settings
 from headrace.config.topic import LogSettings, log_settings
+from headrace.core import features
 from headrace.meta.image import ImageBuilder
-from headrace.meta.keys import Keys, decode, decode_broker, encode, encode_broker
+from headrace.meta.keys import Keys, UnknownFormat, decode, decode_broker, encode, encode_broker
 from headrace.meta.store import (
     Compacted,
     CreateRevision,
@@ -140,7 +141,7 @@ class Metadata:
         return cached[1]
 
     async def start(self) -> None:
-        """Read everything once and follow it. Raises MetadataError, Unavailable."""
+        """Read everything once and follow it. Raises MetadataError, UnknownFormat, Unavailable."""
         self._load(await self._store.snapshot(self.keys.prefix))
         if self._holdings and not self.image.cluster_id:
             raise MetadataError(self._forgotten())
@@ -295,9 +296,8 @@ class Metadata:
                 await self._look_after_registration()
             except Unavailable as error:
                 log.warning("the registration could not be renewed", reason=str(error))
-            except MetadataError as error:
-                self._fence(str(error))
-                return
+            except (MetadataError, UnknownFormat) as error:
+                return self._fence(str(error))
 
     async def _look_after_registration(self) -> None:
         """Renew it, or claim it again. Raises MetadataError, Unavailable."""
@@ -334,37 +334,36 @@ class Metadata:
         )
 
     async def _follow(self) -> None:
+        reload = False
         while True:
             try:
+                if reload:
+                    await self._reload()
+                    reload = False
                 async for changes in self._store.watch(self.keys.prefix, self.image.revision):
                     founding = [c.entry for c in changes if c.key == self.keys.cluster]
                     if not all(map(self._is_ours, founding)):
                         # Applied, it would delete every partition that is here.
-                        return self._fence(self._not_ours())
+                        raise MetadataError(self._not_ours())
                     old = self.image
                     if self._builder.apply(changes):
                         self._changed(old)
                 await asyncio.sleep(_RETRY_MS / 1000)
+            except (MetadataError, UnknownFormat) as refused:
+                return self._fence(str(refused))
             except Compacted:
-                if not await self._reload():
-                    return self._fence(self._not_ours())
+                reload = True
             except Unavailable as error:
                 log.warning("the metadata store is away", reason=str(error))
                 await asyncio.sleep(_RETRY_MS / 1000)
 
-    async def _reload(self) -> bool:
-        """Read everything again, if it answers; False where it is another cluster's."""
-        try:
-            snapshot = await self._store.snapshot(self.keys.prefix)
-        except Unavailable as error:
-            log.warning("the metadata store is away", reason=str(error))
-            await asyncio.sleep(_RETRY_MS / 1000)
-            return True
+    async def _reload(self) -> None:
+        """Read everything again. Raises MetadataError, UnknownFormat, Unavailable."""
+        snapshot = await self._store.snapshot(self.keys.prefix)
         cluster = next((e for e in snapshot.entries if e.key == self.keys.cluster), None)
         if not self._is_ours(cluster):
-            return False
+            raise MetadataError(self._not_ours())
         self._load(snapshot)
-        return True
 
     def _load(self, snapshot: Snapshot) -> None:
         old = self.image
@@ -376,6 +375,9 @@ class Metadata:
 
     def _changed(self, old: ClusterImage) -> None:
         self._heard()
+        why_not = features.beyond(self._builder.image.features)
+        if why_not is not None:
+            raise MetadataError(why_not)
         new = self._shown = self._with_ourselves(self._builder.image)
         if any(old.settings.get(where) != new.settings.get(where) for where in self._dynamic):
             self._settle(new)
