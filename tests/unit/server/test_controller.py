@@ -12,7 +12,7 @@ from headrace.base.image import Endpoint, PartitionState, TopicState
 from headrace.core.controller import MorePartitions, NewTopic, offsets_topic
 from headrace.meta.keys import TopicValue, encode_partition, encode_topic
 from headrace.meta.store import Delete, Outcome, Put, Unknown
-from headrace.server.controller import Controller
+from headrace.server.controller import _SEEN_S, Controller
 from headrace.server.metadata import Metadata, MetadataError
 from headrace.sim.store import Loss, SimulatedStore
 
@@ -96,6 +96,19 @@ async def test_a_name_taken_by_another_meanwhile_leaves_no_orphans(
     assert made.code is Code.TOPIC_ALREADY_EXISTS
     assert metadata.image.topics["t"].topic_id == other
     assert not metadata.builder.orphans
+
+
+async def test_a_write_that_changes_nothing_waits_for_no_news(
+    store: SimulatedStore, metadata: Metadata, controller: Controller
+) -> None:
+    """The store's newest revision is another cluster's, which no watch of ours ever tells."""
+    store.faults.watches_held = True
+    value = TopicValue(name="t", topic_id=UUID(int=7), partition_count=0, settings={})
+    await store.txn([], [Put(metadata.keys.topic("t"), encode_topic(value))])
+    await store.txn([], [Put("/headrace/another/cluster", b"{}")])
+    async with asyncio.timeout(_SEEN_S / 2):
+        made = await controller.create_topic(NewTopic(name="t"))  # and sweeps what never was
+    assert isinstance(made, Refusal) and made.code is Code.TOPIC_ALREADY_EXISTS
 
 
 async def test_two_requests_for_one_name_make_one_topic(controller: Controller) -> None:
