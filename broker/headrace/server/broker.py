@@ -146,7 +146,8 @@ class Broker:
         self.groups.follow(self.metadata.image)
         self.ready = True
         self.progress = "ready"
-        self._spawn(self._settle())
+        self.spawn(self._settle())
+        self.spawn(self.controller.stock_producer_ids())
 
     async def _read_metadata(self) -> None:
         """Open the store, read the cluster from it, and see that the folder belongs to that."""
@@ -304,7 +305,8 @@ class Broker:
         """Lines of /metrics about groups and their lag."""
         return self.groups.metrics()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside everything else; it is given up when the broker stops."""
         task = self.loop.create_task(work)
         task.add_done_callback(crash.on_bug)
         self._background.add(task)

@@ -7,6 +7,7 @@ broker's own image holds the change, so a Metadata request that follows sees it.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID, uuid4
@@ -41,6 +42,8 @@ _CHUNK: Final = OPERATIONS_MAX - 8
 """Writes in one transaction, with room for guards."""
 _PRODUCER_IDS: Final = 1000
 """Producer ids taken from the store at once, as Kafka takes them; a crash wastes the rest."""
+_PRODUCER_IDS_LOW: Final = _PRODUCER_IDS // 2
+"""With fewer left the next block is taken ahead: a store that is away stops no new producer."""
 
 
 Charge = Callable[[int], Refusal | None]
@@ -60,7 +63,7 @@ class Controller:
         self._keys = metadata.keys
         self._turn = asyncio.Lock()
         self._ids_turn = asyncio.Lock()
-        self._ids = iter(range(0))
+        self._ids: deque[int] = deque()
 
     # Topics.
 
@@ -305,13 +308,20 @@ class Controller:
 
     async def next_producer_id(self) -> int | Refusal:
         """An id that no producer had before, in this run or another."""
-        async with self._ids_turn:
-            number = next(self._ids, None)
-            if number is not None:
-                return number
-            return await self._take_producer_ids()
+        while not self._ids:
+            async with self._ids_turn:
+                refusal = None if self._ids else await self._take_producer_ids()
+            if refusal is not None:
+                return refusal
+        return self._ids.popleft()
 
-    async def _take_producer_ids(self) -> int | Refusal:
+    async def stock_producer_ids(self) -> None:
+        """Take a block ahead where few ids are left; where that fails, a later call tries."""
+        if len(self._ids) < _PRODUCER_IDS_LOW and not self._ids_turn.locked():
+            async with self._ids_turn:
+                await self._take_producer_ids()
+
+    async def _take_producer_ids(self) -> Refusal | None:
         key = self._keys.producer_ids
         for _ in range(_ATTEMPTS):
             try:
@@ -323,8 +333,8 @@ class Controller:
             write = Put(key, encode({"next": first + _PRODUCER_IDS}))
             # After Unknown the next read shows a block that is taken, by us or not: it is left.
             if isinstance(await self._store.txn([ModRevision(key, revision)], [write]), Done):
-                self._ids = iter(range(first + 1, first + _PRODUCER_IDS))
-                return first
+                self._ids.extend(range(first, first + _PRODUCER_IDS))
+                return None
         return _away(f"{_ATTEMPTS} tries to take producer ids failed")
 
     # What a crash left behind.

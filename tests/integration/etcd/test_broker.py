@@ -175,7 +175,8 @@ def test_a_broker_serves_on_while_etcd_is_away(
         until(lambda: "could not be renewed" in broker.output(), "it says that etcd is away")
         assert broker.page("/readyz") == (200, "ready\n")
         assert broker.page("/healthz")[0] == 200
-        produce(broker, "t", RECORDS)
+        # A producer that wants an id, as Java's do by default, and has none yet.
+        produce(broker, "t", RECORDS, **{"enable.idempotence": True})
         etcd.start() if how == "stopped" else etcd.resume()
         until(lambda: created(broker, "late"), "topics can be made again")
         produce(broker, "late", RECORDS)

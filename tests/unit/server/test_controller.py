@@ -215,6 +215,20 @@ async def test_a_store_that_is_away_refuses_and_comes_back(
     assert isinstance(await controller.create_topic(NewTopic(name="t")), TopicState)
 
 
+async def test_producer_ids_are_there_while_the_store_is_away(
+    store: SimulatedStore, metadata: Metadata, controller: Controller
+) -> None:
+    """A new producer needs an id before its first record, on partitions that take records."""
+    await controller.stock_producer_ids()
+    given = [await controller.next_producer_id() for _ in range(600)]
+    await controller.stock_producer_ids()
+    store.faults.away = True
+    given += [await controller.next_producer_id() for _ in range(1400)]
+    assert len(set(given)) == 2000 and all(isinstance(number, int) for number in given)
+    await controller.stock_producer_ids()
+    assert isinstance(await controller.next_producer_id(), Refusal)
+
+
 async def test_a_restarted_broker_gets_a_new_epoch_and_the_role(store: SimulatedStore) -> None:
     dead = await join(store, 1)
     for task in dead._tasks:

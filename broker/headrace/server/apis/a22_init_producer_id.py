@@ -1,6 +1,7 @@
 """InitProducerId v0-v5. Behaviour: a producer id that nobody had before, epoch 0, for idempotent
-producers; ids come from blocks taken from the metadata store, so none is given twice after a
-crash. A producer that sends its id and epoch back (KIP-360) gets a new id.
+producers. Ids come from blocks taken from the metadata store, so none is given twice after a
+crash, and each block is taken ahead, so producers start while the store is away. A producer that
+sends its id and epoch back (KIP-360) gets a new id.
 
 Skipped: InitProducerId with a transactional id is answered INVALID_TRANSACTION_TIMEOUT: there are
 no transactions yet, so every timeout is above the maximum. Of all codes that are true it is the
@@ -30,6 +31,7 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     if (known == NO_PRODUCER_ID) != (epoch == NO_EPOCH):
         return _refused(Code.INVALID_REQUEST)
     producer_id = await broker.controller.next_producer_id()
+    broker.spawn(broker.controller.stock_producer_ids())
     if isinstance(producer_id, Refusal):
         return _refused(Code.COORDINATOR_LOAD_IN_PROGRESS)  # Kafka's word for: try again.
     return {"error_code": Code.NONE, "producer_id": producer_id, "producer_epoch": 0}
