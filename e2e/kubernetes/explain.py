@@ -8,6 +8,7 @@ from e2e.rig.process import RigFailed
 
 EVENTS_SHOWN = 40
 LOG_LINES_SHOWN = 40
+OUR_PODS = ("headrace", "headrace-operator")
 OURS = ("clusters.headrace.io", "topics.headrace.io", "quotas.headrace.io")
 
 
@@ -25,7 +26,7 @@ def explain(world: World) -> None:
         if not _is_ready(pod):
             _explain_pod(world, pod["metadata"]["namespace"], pod["metadata"]["name"])
     for pod in _pods(world):
-        if pod["metadata"]["labels"].get("app.kubernetes.io/component") == "operator":
+        if pod["metadata"].get("labels", {}).get("app.kubernetes.io/name") in OUR_PODS:
             _show_log(world, pod["metadata"]["namespace"], pod["metadata"]["name"])
     events = _said(world, "get", "events", "-A", "--sort-by=.metadata.creationTimestamp")
     _show("the latest events", "\n".join(events.splitlines()[-EVENTS_SHOWN:]))

@@ -5,7 +5,17 @@ import sys
 
 from e2e.kubernetes import images
 from e2e.kubernetes.step import Step
-from e2e.kubernetes.steps import plain_broker
+from e2e.kubernetes.steps import (
+    bad_input,
+    etcd_away,
+    faults,
+    first_use,
+    lifecycle,
+    one_namespace,
+    operator,
+    plain_broker,
+    resources,
+)
 from e2e.kubernetes.world import World
 
 
@@ -40,4 +50,16 @@ STEPS = [
     Step(name="the operator's runtime holds what it promises", does=_runtime, limit_s=600),
     Step(name="images are built and every node has them", does=_images, limit_s=900),
     *plain_broker.STEPS,
+    *first_use.STEPS,
+    *operator.TESTED,
+    *resources.STEPS,
+    *resources.ADDED,
+    *faults.STEPS,
+    *etcd_away.STEPS,
+    *operator.KILLED,
+    *lifecycle.STEPS,
+    *bad_input.STEPS,
+    *lifecycle.DELETED,
+    *operator.UNINSTALLED,
+    *one_namespace.STEPS,
 ]

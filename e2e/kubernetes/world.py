@@ -13,6 +13,7 @@ from typing import Any
 from e2e.kubernetes.images import Images
 from e2e.rig.binaries import binary
 from e2e.rig.cluster import Rig
+from e2e.rig.paths import ROOT
 from e2e.rig.process import run
 
 POLL_INTERVAL_S = 0.25
@@ -48,6 +49,24 @@ class World:
         """Runs helm and returns what it printed; raises RigFailed with what went wrong."""
         return run(
             [binary("helm"), f"--kubeconfig={self.kubeconfig}", *arguments], timeout_s=timeout_s
+        )
+
+    def shell(self, *commands: str, text: str = "", timeout_s: float = 60.0) -> str:
+        """Types commands as a user does: from the top of the repository, with kubectl, helm and
+        headrace on PATH. Returns what they printed; raises RigFailed at the first that fails."""
+        tools = {binary("kubectl").parent, binary("helm").parent, Path(sys.executable).parent}
+        environment = {
+            **os.environ,
+            "PATH": ":".join([*map(str, tools), os.environ["PATH"]]),
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+        script = "\n".join(["set -euo pipefail", *commands])
+        return run(
+            ["bash", "-c", script],
+            timeout_s=timeout_s,
+            text=text,
+            environment=environment,
+            folder=ROOT,
         )
 
     def headrace(self, bootstrap: str, *arguments: str, text: str = "") -> str:

@@ -55,7 +55,7 @@ def build(
 
     arguments: build arguments. Raises RigFailed with what the build said.
     """
-    stand_in(_base_of(dockerfile))
+    stand_in(base_of(dockerfile))
     with tempfile.TemporaryDirectory() as folder:
         command = ["bud", "--format", "docker", "--layers", "--network", "host", "--pull-never"]
         command += ["-f", str(dockerfile), "-t", image]
@@ -123,6 +123,12 @@ def load(nodes: Sequence[Node], image: str) -> None:
 
     with ThreadPoolExecutor(len(nodes)) as pool:
         list(pool.map(give, nodes))
+
+
+def name(nodes: Sequence[Node], image: str, further: str) -> None:
+    """Gives an image that the nodes have a further name there."""
+    for node in nodes:
+        ctr(node, "images", "tag", "--force", image, further)
 
 
 def push(image: str, name: str) -> None:
@@ -202,7 +208,8 @@ def _python_home() -> Path | None:
     return homes[-1] if homes else None
 
 
-def _base_of(dockerfile: Path) -> str:
+def base_of(dockerfile: Path) -> str:
+    """The image that a Dockerfile starts from."""
     found = re.search(r"^(?:ARG BASE=|FROM )(\S+)", dockerfile.read_text(), re.MULTILINE)
     if found is None:
         raise RigFailed(f"{dockerfile} has neither ARG BASE nor FROM")

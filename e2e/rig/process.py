@@ -84,14 +84,30 @@ class Daemon:
         self.process.send_signal(signal.SIGCONT)
 
 
-def run(command: Sequence[str | Path], *, timeout_s: float = 60.0, text: str = "") -> str:
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float = 60.0,
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> str:
     """Runs a command to its end and returns what it printed.
 
-    text: its standard input. Raises RigFailed with its output unless it exits with 0 in time.
+    text: its standard input; environment, folder: its own where they are given. Raises RigFailed
+    with its output unless it exits with 0 in time.
     """
     words = [str(part) for part in command]
     try:
-        done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(
+            words,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            env=environment,
+            cwd=folder,
+        )
     except subprocess.TimeoutExpired:
         raise RigFailed(f"{' '.join(words)} did not end within {timeout_s} s") from None
     except FileNotFoundError:

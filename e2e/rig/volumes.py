@@ -19,6 +19,7 @@ from e2e.rig.process import RigFailed, run
 
 PROVISIONER = "headrace.io/rig"
 CLASS = "rig"
+MADE_BY = "pv.kubernetes.io/provisioned-by"
 INTERVAL_S = 0.5
 # mkfs.xfs refuses less.
 SIZE_MIN_BYTES = 300 * 1024**2
@@ -73,14 +74,19 @@ class Provisioner:
                 print(f"provisioner: {fault!r}", file=sys.stderr, flush=True)
 
     def _look(self) -> None:
+        classes = {
+            one["metadata"]["name"]
+            for one in self._list("/apis/storage.k8s.io/v1/storageclasses")
+            if one["provisioner"] == PROVISIONER
+        }
         claims = self._list("/api/v1/persistentvolumeclaims")
         volumes = {
             volume["metadata"]["name"]: volume
             for volume in self._list("/api/v1/persistentvolumes")
-            if volume["spec"].get("storageClassName") == CLASS
+            if volume["metadata"].get("annotations", {}).get(MADE_BY) == PROVISIONER
         }
         for claim in claims:
-            if claim["spec"].get("storageClassName") != CLASS:
+            if claim["spec"].get("storageClassName") not in classes:
                 continue
             volume = volumes.get(f"pvc-{claim['metadata']['uid']}")
             if volume is None:
@@ -112,13 +118,13 @@ class Provisioner:
             "kind": "PersistentVolume",
             "metadata": {
                 "name": name,
-                "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
+                "annotations": {MADE_BY: PROVISIONER},
             },
             "spec": {
                 "capacity": {"storage": quantity},
                 "accessModes": claim["spec"]["accessModes"],
                 "persistentVolumeReclaimPolicy": "Delete",
-                "storageClassName": CLASS,
+                "storageClassName": claim["spec"]["storageClassName"],
                 "local": {"path": str(_mounted(name, size))},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [_only_on(node)]}},
                 "claimRef": {
