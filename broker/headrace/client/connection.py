@@ -55,6 +55,8 @@ class Connection(asyncio.Protocol):
             raise Unreachable(f"No answer from {address} within {timeout_ms} ms") from None
         except OSError as error:
             raise Unreachable(f"No broker at {address}: {_in_words(error)}") from None
+        except UnicodeError:
+            raise Unreachable(f"No broker at {address}: that cannot be a host's name") from None
         try:
             await connection._learn_versions(timeout_ms)
         except BaseException:

@@ -16,6 +16,7 @@ from headrace.core.coordinator import Answer, Now, Outcome
 from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
 from headrace.server.coordinator import Answered, Coordinator, Operation, Refuse
+from headrace.server.ends_elsewhere import EndsElsewhere
 from headrace.server.lag_seconds import LagSeconds
 from headrace.server.metric_lines import Family, line
 from headrace.wire.offsets_topic import fits
@@ -34,6 +35,7 @@ class Groups(Coordinator[GroupShard]):
         self._settings = broker.settings
         self._image = broker.metadata.image
         self._lag_seconds = LagSeconds(broker.partitions, broker.clock)
+        self._elsewhere = EndsElsewhere(broker.metadata)
         super().__init__(
             topic=OFFSETS_TOPIC,
             partitions=broker.partitions,
@@ -54,6 +56,11 @@ class Groups(Coordinator[GroupShard]):
         super().follow(image)
         if old.topics is not image.topics:
             self._forget_deleted(old, image)
+
+    async def close(self) -> None:
+        """See Coordinator."""
+        await self._elsewhere.close()
+        await super().close()
 
     def _forget_deleted(self, old: ClusterImage, new: ClusterImage) -> None:
         gone = []
@@ -133,6 +140,8 @@ class Groups(Coordinator[GroupShard]):
             for _, shard in self.shards()
             for group_id, topic, index, value in shard.offsets
         ]
+        here = self._broker.partitions.get
+        self._elsewhere.want((t, i) for _, t, i, _ in committed if here(t, i) is None)
         name = "kafka_consumergroup_current_offset"
         yield Family(name, "gauge", "Committed offset.").head()
         for group_id, topic, index, offset in committed:
@@ -158,4 +167,5 @@ class Groups(Coordinator[GroupShard]):
 
     def _lag(self, topic: str, index: int, offset: int) -> int | None:
         partition = self._broker.partitions.get(topic, index)
-        return None if partition is None else max(partition.high_watermark - offset, 0)
+        end = self._elsewhere.get(topic, index) if partition is None else partition.high_watermark
+        return None if end is None else max(end - offset, 0)

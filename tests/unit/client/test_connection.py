@@ -30,6 +30,8 @@ async def frame(reader: asyncio.StreamReader) -> bytes:
 async def test_nobody_there_is_said_with_the_address() -> None:
     async with ScriptedBroker() as broker:
         address = broker.address
+    with pytest.raises(Unreachable, match="cannot be a host's name"):
+        await Connection.open(Address("a..b", 9092), client_id="t", timeout_ms=5000)
     with pytest.raises(Unreachable, match=f"{address}: connection refused"):
         await Connection.open(address, client_id="test", timeout_ms=1000)
 
