@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headrace_operator.build import names
-from headrace_operator.build.etcd import server_names
+from headrace_operator.build.etcd import peer_url, server_names
 from headrace_operator.crd.cluster import Cluster
 from headrace_operator.kinds import (
     PERSISTENT_VOLUME_CLAIM,
@@ -31,12 +31,16 @@ from headrace_operator.plan.cluster_actions import (
     AlterBrokerDefaults,
     Apply,
     ClusterAction,
+    Defragment,
+    DisarmAlarm,
     Drop,
     IssueCertificates,
+    ReplaceMember,
     Restart,
 )
 from headrace_operator.plan.observed_cluster import (
     Certificate,
+    ListedMember,
     MemberHealth,
     ObservedCluster,
     Pod,
@@ -87,6 +91,16 @@ def applied(observed: ObservedCluster, actions: Iterable[ClusterAction]) -> Obse
                 observed = replace(observed, objects=kept)
             case IssueCertificates():
                 observed = _issued(observed, action)
+            case ReplaceMember():
+                observed = _replaced(observed, action)
+            case Defragment():
+                size = observed.etcd_sizes[action.index]
+                given_back = replace(size, total_bytes=size.in_use_bytes)
+                sizes = {**observed.etcd_sizes, action.index: given_back}
+                observed = replace(observed, etcd_sizes=sizes)
+            case DisarmAlarm():
+                well = dict.fromkeys(observed.members, MemberHealth(healthy=True))
+                observed = replace(observed, members=well)
             case AlterBrokerDefaults():
                 left = observed.defaults or {}
                 left = {k: v for k, v in left.items() if k not in action.reset}
@@ -102,6 +116,8 @@ def started(observed: ObservedCluster, only: Iterable[str] | None = None) -> Obs
         set_name = obj["metadata"]["name"]
         if only is not None and set_name not in only:
             continue
+        if set_name not in pods and not _can_mount(observed, obj):
+            continue
         pod_hash = obj["metadata"]["annotations"][names.POD_HASH]
         old = pods.get(set_name)
         pods[set_name] = Pod(name=names.pod(set_name), pod_hash=pod_hash, ready=True)
@@ -114,11 +130,55 @@ def started(observed: ObservedCluster, only: Iterable[str] | None = None) -> Obs
             reports[broker[1]] = report(broker[1], epoch, pod_hash)
         elif member is not None:
             members[member] = MemberHealth(healthy=True)
+    listed = observed.etcd_listed or ()
+    if members and not listed:
+        listed = tuple(
+            ListedMember(id=n, name=f"m{n}", peer_urls=(peer_url(observed.cluster, n),))
+            for n in sorted(members)
+        )
+    listed = tuple(replace(one, name=one.name or _started_name(observed, one)) for one in listed)
     objects = {key: _bound(key, obj) for key, obj in observed.objects.items()}
     defaults = observed.defaults if observed.defaults is not None else {}
     return replace(
-        observed, pods=pods, reports=reports, members=members, objects=objects, defaults=defaults
+        observed,
+        pods=pods,
+        reports=reports,
+        members=members,
+        etcd_listed=listed,
+        objects=objects,
+        defaults=defaults,
     )
+
+
+def lose_member(observed: ObservedCluster, index: int) -> ObservedCluster:
+    """The world after a member's volume went with its node, and its pod cannot start again."""
+    name = names.etcd_member(observed.cluster.metadata.name, index)
+    observed = without(observed, PERSISTENT_VOLUME_CLAIM, name)
+    return replace(
+        observed,
+        pods={key: pod for key, pod in observed.pods.items() if key != name},
+        members={key: one for key, one in observed.members.items() if key != index},
+    )
+
+
+def _can_mount(observed: ObservedCluster, stateful_set: Object) -> bool:
+    """A pod starts only where its volumes are."""
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in stateful_set["spec"]["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+    return all(observed.find(PERSISTENT_VOLUME_CLAIM, claim) is not None for claim in claims)
+
+
+def _started_name(observed: ObservedCluster, one: ListedMember) -> str:
+    """The name of a new member whose volume is there by now; none yet where it is not."""
+    name = observed.cluster.metadata.name
+    for index in range(3):
+        member = names.etcd_member(name, index)
+        if peer_url(observed.cluster, index) in one.peer_urls:
+            return member if observed.find(PERSISTENT_VOLUME_CLAIM, member) is not None else ""
+    return ""
 
 
 def report(broker_id: int, epoch: int, config_hash: str) -> Report:
@@ -154,6 +214,15 @@ def put(observed: ObservedCluster, obj: Object) -> ObservedCluster:
     """The world with that object as it is given."""
     objects = {**observed.objects, key_of(kind_of(obj), obj): obj}
     return replace(observed, objects=objects)
+
+
+def _replaced(observed: ObservedCluster, action: ReplaceMember) -> ObservedCluster:
+    """As etcd does it: an id is never used again, and a new member has no name yet."""
+    assert observed.etcd_listed is not None
+    kept = tuple(one for one in observed.etcd_listed if one.id != action.former)
+    assert len(kept) < 3, "a member was counted beside the one that it replaces"
+    new = ListedMember(id=next(_numbers) + 10_000, name="", peer_urls=(action.peer_url,))
+    return replace(observed, etcd_listed=(*kept, new))
 
 
 def _with(objects: Mapping[Key, Object], wanted: Object) -> dict[Key, Object]:

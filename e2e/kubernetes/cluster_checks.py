@@ -19,6 +19,7 @@ from headrace_operator.kinds import CLUSTER, PERSISTENT_VOLUME_CLAIM, STATEFUL_S
 
 from e2e.kubernetes.cluster_bad_input import BAD, mended
 from e2e.kubernetes.cluster_pass import NAMESPACE, CountingKube, context_of, quiet
+from e2e.kubernetes.cluster_restore import restored
 from e2e.kubernetes.runtime_world import CheckFailed, World, world
 
 INTERNAL: Final = {"name": "internal", "type": "Internal", "port": 9092}
@@ -123,6 +124,7 @@ def main() -> int:
         w.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": labels}})
         tried = {case: check(w, case, CASES[case]) for case in chosen(CASES)}
         tried |= {case: mended(w, case) for case in chosen(BAD)}
+        tried |= {case: restored(w) for case in chosen(["restore"])}
         for case, outcome in tried.items():
             try:
                 print(f"ok    {case}: {asyncio.run(outcome)}", flush=True)

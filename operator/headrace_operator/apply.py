@@ -11,6 +11,7 @@ from headrace_operator.build import names
 from headrace_operator.build.etcd import etcd_ca_secret, etcd_secret, server_names
 from headrace_operator.context import Context
 from headrace_operator.errors import Conflict
+from headrace_operator.etcd_tending import tend
 from headrace_operator.kinds import SECRET, STATEFUL_SET, Key, Kind, Object, kind_of
 from headrace_operator.pki import authority_data, issue, new_authority, read_authority
 from headrace_operator.plan.certificates import BACKDATED, CA_LIFE, LIFE
@@ -18,8 +19,11 @@ from headrace_operator.plan.cluster_actions import (
     AlterBrokerDefaults,
     Apply,
     ClusterAction,
+    Defragment,
+    DisarmAlarm,
     Drop,
     IssueCertificates,
+    ReplaceMember,
     Restart,
 )
 from headrace_operator.plan.observed_cluster import ObservedCluster
@@ -39,6 +43,8 @@ async def carry_out(
                 await _drop(context, action.key, action.uid)
             case IssueCertificates():
                 await _issue(context, observed, action)
+            case ReplaceMember() | Defragment() | DisarmAlarm():
+                await tend(context, observed, action)
             case AlterBrokerDefaults():
                 pass  # said to the brokers, not to Kubernetes: see cluster_brokers
             case _:

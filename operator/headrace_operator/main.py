@@ -27,6 +27,7 @@ from headrace_operator.admin import Admin
 from headrace_operator.context import Reconcile
 from headrace_operator.elector import stand_down
 from headrace_operator.errors import KubeError
+from headrace_operator.etcd_commands import etcd_commands
 from headrace_operator.kinds import CLUSTER, CRD, QUOTA, TOPIC, Kind
 from headrace_operator.kube import Kube
 from headrace_operator.runtime import EXIT_FAILED, Runtime
@@ -182,6 +183,8 @@ async def _release(
     finally:
         await kube.close()
 
+
+main.add_command(etcd_commands)
 
 if __name__ == "__main__":
     main()

@@ -12,13 +12,14 @@ from headrace_operator.cluster_conditions import conditions_of
 from headrace_operator.context import Context
 from headrace_operator.crd.cluster import Cluster
 from headrace_operator.errors import Conflict, NotFound, Refused
+from headrace_operator.etcd_api import EtcdFault
 from headrace_operator.kinds import CLUSTER, PERSISTENT_VOLUME_CLAIM, STATEFUL_SET, Key, Object
 from headrace_operator.observe.cluster import observe
 from headrace_operator.plan.cluster import ClusterPlan, plan_cluster
 from headrace_operator.plan.cluster_actions import AlterBrokerDefaults
 from headrace_operator.plan.cluster_status import status_of
 from headrace_operator.plan.observed_cluster import ObservedCluster
-from headrace_operator.plan.verdict import State, Verdict, stalled
+from headrace_operator.plan.verdict import State, Verdict, reconciling, stalled
 
 AGAIN_SECONDS: Final = 0.1
 """After something was done: the answers are in the store, and the next step may be due."""
@@ -71,6 +72,8 @@ async def _act(context: Context, observed: ObservedCluster, plan: ClusterPlan) -
         await carry_out(context, observed, plan.actions)
     except Refused as refused:
         return stalled("Refused", f"A change was refused. {refused}")
+    except EtcdFault as failed:
+        return reconciling("EtcdRefused", f"It is tried again: {failed}.")
     return None
 
 

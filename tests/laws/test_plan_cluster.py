@@ -21,7 +21,7 @@ from headrace_operator.kinds import (
     STATEFUL_SET,
 )
 from headrace_operator.plan.cluster import plan_cluster
-from headrace_operator.plan.cluster_actions import Drop, Restart, is_destructive
+from headrace_operator.plan.cluster_actions import Drop, ReplaceMember, Restart, is_destructive
 from headrace_operator.plan.observed_cluster import Blame, Failure, ObservedCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,11 +121,13 @@ def worlds(draw: st.DrawFn) -> Lived:
 
 
 def _accident(draw: st.DrawFn, observed: ObservedCluster) -> tuple[ObservedCluster, str]:
-    kind = draw(st.sampled_from(["pod", "failure", "object", "silent", "secret"]))
+    kind = draw(st.sampled_from(["pod", "failure", "object", "silent", "secret", "etcd"]))
     if kind == "pod" and observed.pods:
         gone = draw(st.sampled_from(sorted(observed.pods)))
         left = {k: v for k, v in observed.pods.items() if k != gone}
-        return replace(observed, pods=left), f"pod of {gone} gone"
+        index = names.member_of(observed.cluster.metadata.name, gone)
+        members = {k: v for k, v in observed.members.items() if k != index}
+        return replace(observed, pods=left, members=members), f"pod of {gone} gone"
     if kind == "failure" and observed.pods:
         name = draw(st.sampled_from(sorted(observed.pods)))
         blame = draw(st.sampled_from(list(Blame)))
@@ -140,6 +142,9 @@ def _accident(draw: st.DrawFn, observed: ObservedCluster) -> tuple[ObservedClust
         silent = draw(st.sampled_from(sorted(observed.reports)))
         heard = {k: v for k, v in observed.reports.items() if k != silent}
         return replace(observed, reports=heard), f"broker {silent} silent"
+    if kind == "etcd" and observed.members:
+        index = draw(st.sampled_from(sorted(observed.members)))
+        return world.lose_member(observed, index), f"etcd member {index} and its volume gone"
     return replace(observed, certificates={}), "certificates gone"
 
 
@@ -159,10 +164,11 @@ def test_the_same_observation_gives_the_same_plan(lived: Lived) -> None:
 @given(worlds())
 @BRIEF
 def test_after_its_actions_are_done_a_plan_is_empty(lived: Lived) -> None:
-    """Where a Service's port is advertised, the API server first has to choose it."""
+    """Where a Service's port is advertised, the API server first has to choose it; where an etcd
+    member is replaced, etcd first has to count the new one."""
     observed = lived.now
-    passes = 2 if plan_cluster_waits_for_ports(observed) else 1
-    for _ in range(passes):
+    replaces = any(isinstance(action, ReplaceMember) for action in plan_cluster(observed).actions)
+    for _ in range(1 + plan_cluster_waits_for_ports(observed) + replaces):
         observed = world.applied(observed, plan_cluster(observed).actions)
     assert plan_cluster(observed).actions == ()
 

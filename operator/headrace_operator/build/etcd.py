@@ -141,22 +141,33 @@ def server_names(cluster: Cluster, etcd: ManagedEtcd) -> tuple[str, ...]:
     return (*hosts, front, "localhost")
 
 
+def peer_url(cluster: Cluster, index: int) -> str:
+    """Where the other members find a member; it is known by it while it has no name yet."""
+    host = names.etcd_host(cluster.metadata.name, cluster.metadata.namespace, index)
+    return f"https://{host}:{ETCD_PEER_PORT}"
+
+
+def bootstrap_flags(cluster: Cluster, etcd: ManagedEtcd, index: int) -> dict[str, str]:
+    """What tells one etcd and one member from another, at a start and at a restore alike."""
+    name, namespace = cluster.metadata.name, cluster.metadata.namespace
+    initial = (f"{names.etcd_member(name, i)}={peer_url(cluster, i)}" for i in range(etcd.members))
+    return {
+        "name": names.etcd_member(name, index),
+        "initial-advertise-peer-urls": peer_url(cluster, index),
+        "initial-cluster": ",".join(initial),
+        "initial-cluster-token": f"{namespace}.{name}",
+    }
+
+
 def _arguments(cluster: Cluster, etcd: ManagedEtcd, index: int) -> list[str]:
     name, namespace = cluster.metadata.name, cluster.metadata.namespace
-    members = {
-        names.etcd_member(name, i): names.etcd_host(name, namespace, i) for i in range(etcd.members)
-    }
     host = names.etcd_host(name, namespace, index)
-    initial = ",".join(f"{m}=https://{h}:{ETCD_PEER_PORT}" for m, h in members.items())
     flags = {
-        "name": names.etcd_member(name, index),
+        **bootstrap_flags(cluster, etcd, index),
         "data-dir": f"{DATA_FOLDER}/data",
         "listen-client-urls": f"https://0.0.0.0:{ETCD_PORT}",
         "advertise-client-urls": f"https://{host}:{ETCD_PORT}",
         "listen-peer-urls": f"https://0.0.0.0:{ETCD_PEER_PORT}",
-        "initial-advertise-peer-urls": f"https://{host}:{ETCD_PEER_PORT}",
-        "initial-cluster": initial,
-        "initial-cluster-token": f"{namespace}.{name}",
         "listen-metrics-urls": f"http://0.0.0.0:{ETCD_METRICS_PORT}",
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": COMPACTION_RETENTION,

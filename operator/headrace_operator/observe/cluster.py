@@ -33,6 +33,7 @@ from headrace_operator.kinds import (
     Object,
     key_of,
 )
+from headrace_operator.observe.etcd import ask_etcd
 from headrace_operator.observe.http import read_members, read_reports
 from headrace_operator.observe.pods import is_lost, read_pod
 from headrace_operator.pki import read_authority, read_certificate
@@ -68,7 +69,8 @@ async def observe(context: Context, cluster: Cluster) -> ObservedCluster:
     indexes = {n: names.member_of(name, n) for n in addresses}
     members = {index: addresses[n] for n, index in indexes.items() if index is not None}
     reports, health = await asyncio.gather(read_reports(brokers), read_members(members))
-    return replace(observed, pods=pods, reports=reports, members=health)
+    observed = replace(observed, pods=pods, reports=reports, members=health, etcd_addresses=members)
+    return await ask_etcd(observed)
 
 
 async def _surroundings(context: Context, cluster: Cluster) -> Surroundings:

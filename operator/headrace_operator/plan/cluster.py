@@ -22,10 +22,11 @@ from headrace_operator.kinds import (
 )
 from headrace_operator.plan.certificates import plan_certificates
 from headrace_operator.plan.changes import quiet_changes, restart, volumes_of
-from headrace_operator.plan.cluster_actions import ClusterAction
+from headrace_operator.plan.cluster_actions import ClusterAction, EtcdAction, ReplaceMember
 from headrace_operator.plan.cluster_units import broker_unit, member_unit
 from headrace_operator.plan.cluster_verdict import Standing, verdict_of
 from headrace_operator.plan.defaults import plan_defaults
+from headrace_operator.plan.etcd_care import plan_care
 from headrace_operator.plan.etcd_state import EtcdState, etcd_state
 from headrace_operator.plan.leftovers import plan_leftovers
 from headrace_operator.plan.membership import Membership, members_of
@@ -135,6 +136,9 @@ def _plan(
     etcd_roll, roll = plan_roll(members), plan_roll(units)
     settled = all(unit.settled and not unit.outdated for unit in units)
     etcd = observed.cluster.spec.etcd.managed
+    care = None
+    if etcd is not None and state is not None:
+        care = plan_care(observed, etcd, state, members)
     first = (
         None if etcd is None else plan_certificates(observed, etcd),
         plan_defaults(rendering.dynamic, observed.defaults),
@@ -142,7 +146,7 @@ def _plan(
     actions: list[ClusterAction] = [
         *(action for action in first if action is not None),
         *quiet_changes(observed, rendering, volumes, state, make_volumes=storage_class is None),
-        *restart(observed, rendering, etcd_roll, roll),
+        *_disruption(observed, rendering, etcd_roll, roll, care),
         *plan_leftovers(observed, membership, rendering, settled=settled),
     ]
     standing = Standing(
@@ -154,11 +158,13 @@ def _plan(
         roll=roll,
         etcd_roll=etcd_roll,
         etcd=state,
+        care=care,
         storage_class=storage_class,
         shrinks=tuple(plan.shrinks for plan in volumes.values() if plan.shrinks is not None),
         grows=tuple(plan.grows for plan in volumes.values() if plan.grows is not None),
     )
-    verdict = verdict_of(standing, changing=bool(actions))
+    changing = any(not isinstance(action, EtcdAction) for action in actions)
+    verdict = verdict_of(standing, changing=changing)
     if observed.cluster.spec.suspend:
         actions, verdict = [], _suspended(actions, verdict)
     return ClusterPlan(
@@ -169,6 +175,20 @@ def _plan(
         roll=roll,
         etcd=state,
     )
+
+
+def _disruption(
+    observed: ObservedCluster,
+    rendering: Rendering,
+    etcd_roll: Roll,
+    roll: Roll,
+    care: EtcdAction | None,
+) -> list[ClusterAction]:
+    """What may hold somebody up: one thing, a member's loss before all else."""
+    if isinstance(care, ReplaceMember):
+        return [care]
+    found = restart(observed, rendering, etcd_roll, roll)
+    return [care] if care is not None and not found else found
 
 
 def _suspended(waiting: list[ClusterAction], verdict: Verdict) -> Verdict:

@@ -51,9 +51,35 @@ class AlterBrokerDefaults:
     reset: frozenset[str]
 
 
-ClusterAction: TypeAlias = Apply | Restart | Drop | IssueCertificates | AlterBrokerDefaults
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceMember:
+    """Destructive: take a member of etcd out whose volume is gone, and count a new one, still
+    empty, in its place. Done only if a fresh look finds the same, and all others well."""
+
+    index: int
+    peer_url: str
+    former: int | None
+    """Its id in etcd; None where it is out already, and only the new one is to be counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defragment:
+    """Let one member of etcd give back the room that it does not use; it pauses meanwhile."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisarmAlarm:
+    """Let etcd take writes again, now that there is room."""
+
+
+EtcdAction: TypeAlias = ReplaceMember | Defragment | DisarmAlarm
+ClusterAction: TypeAlias = (
+    Apply | Restart | Drop | IssueCertificates | AlterBrokerDefaults | EtcdAction
+)
 
 
 def is_destructive(action: ClusterAction) -> bool:
     """Whether it can stop something that runs. Nothing deletes data."""
-    return isinstance(action, Restart)
+    return isinstance(action, Restart | ReplaceMember)

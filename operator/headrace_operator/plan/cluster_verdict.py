@@ -6,7 +6,9 @@ from typing import Final
 
 from headrace_operator.build.cluster import Rendering
 from headrace_operator.plan.certificates import lost_ca
+from headrace_operator.plan.cluster_actions import EtcdAction
 from headrace_operator.plan.etcd_state import EtcdState
+from headrace_operator.plan.etcd_verdict import majority_lost, moving_etcd, stuck_etcd
 from headrace_operator.plan.membership import Membership
 from headrace_operator.plan.observed_cluster import Failure, ObservedCluster
 from headrace_operator.plan.roll import Roll, Unit
@@ -29,6 +31,7 @@ class Standing:
     roll: Roll
     etcd_roll: Roll
     etcd: EtcdState | None
+    care: EtcdAction | None
     storage_class: str | None
     shrinks: tuple[str, ...]
     grows: tuple[str, ...]
@@ -46,7 +49,8 @@ def verdict_of(standing: Standing, *, changing: bool) -> Verdict:
 def _stuck(standing: Standing) -> Iterator[Verdict]:
     etcd = standing.etcd
     if etcd is not None:
-        yield from _stuck_etcd(standing, etcd)
+        yield from stuck_etcd(standing.observed, etcd, standing.care)
+        yield from majority_lost(etcd, standing.members, standing.etcd_roll)
     if standing.storage_class is not None:
         yield stalled("StorageClassNotFound", standing.storage_class)
     # Brokers end and start again while there is no etcd to register in: that is etcd's sentence.
@@ -63,48 +67,6 @@ def _stuck(standing: Standing) -> Iterator[Verdict]:
     ca = lost_ca(standing.observed) if etcd is not None else None
     if ca is not None:
         yield stalled("CertificateAuthorityLost", ca)
-
-
-def _stuck_etcd(standing: Standing, etcd: EtcdState) -> Iterator[Verdict]:
-    for volume in etcd.lost:
-        remaining = etcd.members - len(etcd.lost)
-        if 2 * remaining > etcd.members:
-            yield stalled(
-                "EtcdMemberLost",
-                f"Volume {volume} of an etcd member is gone; {remaining} of {etcd.members} members"
-                " hold the metadata. Put the volume back: no empty one is made in its place.",
-            )
-        else:
-            yield stalled(
-                "EtcdLost",
-                f"Volume {volume} with the metadata of this Cluster is gone, and no empty etcd is"
-                " made in its place: put the volume back or restore a snapshot. Brokers go on"
-                " serving what they lead until they restart.",
-            )
-    if etcd.alarm is not None:
-        yield stalled(
-            "EtcdAlarm",
-            f"{etcd.alarm}: etcd takes no more writes until it is compacted, defragmented and the"
-            " alarm disarmed (etcdctl alarm disarm); a larger spec.etcd.managed.storage.size gives"
-            " it more room. Records are written and read meanwhile.",
-        )
-    if etcd.initialized and not etcd.has_majority and _settled_pods(standing):
-        yield stalled(
-            "EtcdMajorityLost",
-            f"{etcd.healthy} of {etcd.members} etcd members answer, which is no majority: metadata"
-            f" cannot change until more are back. {_why(standing.members)}Records are written and"
-            " read meanwhile.",
-        )
-
-
-def _settled_pods(standing: Standing) -> bool:
-    """Whether nothing is being done that would explain it."""
-    return standing.etcd_roll.remaining == 0 and any(u.failure for u in standing.members)
-
-
-def _why(units: tuple[Unit, ...]) -> str:
-    reasons = [unit.waits_for for unit in units if unit.waits_for is not None]
-    return f"{reasons[0]} " if reasons else ""
 
 
 def _failed(failure: Failure, roll: Roll) -> Verdict:
@@ -140,6 +102,8 @@ def _leaving(standing: Standing) -> Iterator[Verdict]:
 
 
 def _moving(standing: Standing, *, changing: bool) -> Iterator[Verdict]:
+    if standing.etcd is not None:
+        yield from moving_etcd(standing.etcd, standing.care)
     waits = unbound(standing.observed)
     if waits is not None:
         yield reconciling("NoDefaultStorageClass", waits)

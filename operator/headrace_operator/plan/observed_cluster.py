@@ -60,6 +60,24 @@ class MemberHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSize:
+    """The database of an etcd member: what it takes on disk, and how much of that it needs."""
+
+    total_bytes: int
+    in_use_bytes: int
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedMember:
+    """A member as etcd counts it; `name` is empty until it has started."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A certificate in a Secret."""
 
@@ -99,6 +117,12 @@ class ObservedCluster:
     """By broker id, of those that answered."""
     members: Mapping[int, MemberHealth] = field(default_factory=dict)
     """By index, of those etcd members that answered."""
+    etcd_addresses: Mapping[int, str] = field(default_factory=dict)
+    """By index: where the pods of etcd's members are."""
+    etcd_sizes: Mapping[int, EtcdSize] = field(default_factory=dict)
+    """By index, of those that told."""
+    etcd_listed: tuple[ListedMember, ...] | None = None
+    """Whom etcd counts as members; None where it was not asked, or did not answer."""
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     """By Secret."""
     ca_key: str = ""

@@ -323,7 +323,9 @@ def test_etcd_is_never_made_anew_once_it_was_whole() -> None:
     lost = world.without(observed, PERSISTENT_VOLUME_CLAIM, "prod-etcd-1")
     plan = plan_cluster(lost)
     assert plan.actions == () and plan.verdict.reason == "EtcdMemberLost"
+    assert "kubectl delete pod prod-etcd-1-0" in plan.verdict.message
     worse = world.without(lost, PERSISTENT_VOLUME_CLAIM, "prod-etcd-0")
+    assert plan_cluster(worse).actions == ()
     assert plan_cluster(worse).verdict.reason == "EtcdLost"
 
 
