@@ -104,6 +104,7 @@ class ClusterImage:
     `settings` holds the dynamic overrides outside of topics, by (resource type, name): the
     broker default is ("broker", ""), one broker is ("broker", "1"), a group is ("group", "g").
     `features` are the finalized levels (KIP-584). `settings_revisions` guard their next write.
+    `held` counts the replicas of each broker's that has some.
     """
 
     cluster_id: str
@@ -119,6 +120,7 @@ class ClusterImage:
     features: Mapping[str, int] = field(default_factory=dict)
     settings_revisions: PersistentMap[tuple[str, str], int] = field(default_factory=PersistentMap)
     quotas: PersistentMap[QuotaEntity, QuotaState] = field(default_factory=PersistentMap)
+    held: PersistentMap[int, int] = field(default_factory=PersistentMap)
 
     def topic_by_id(self, topic_id: UUID) -> TopicState | None:
         """The topic of that id, or None: a re-created topic has another id."""

@@ -6,6 +6,7 @@ Source: Kafka 4.3's ReplicationControlManager, asked over the wire where it was 
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -104,16 +105,15 @@ def create_topic(
     settings: BrokerSettings,
     *,
     topic_id: UUID,
-    first_broker: int,
 ) -> TopicState | Refusal:
-    """The topic as it shall be. The name was checked; `first_broker` spreads small topics."""
+    """The topic as it shall be. The name was checked."""
     overrides = _overrides(request, settings)
     if isinstance(overrides, Refusal):
         return overrides
     if request.assignments:
         partitions = _assigned(image, request)
     else:
-        partitions = _placed(image, request, settings, first_broker)
+        partitions = _placed(image, request, settings)
     if isinstance(partitions, Refusal):
         return partitions
     refusal = _folder_name_too_long(request.name, len(partitions))
@@ -168,7 +168,8 @@ def create_partitions(
             list(image.brokers.values()),
             partitions=additional,
             replication_factor=factor,
-            first=have,
+            held=image.held,
+            led=Counter(partition.replicas[0] for partition in topic.partitions),
         )
         return placed if isinstance(placed, Refusal) else _states(placed)
     if len(request.assignments) != additional:
@@ -218,16 +219,18 @@ def elect_leader(
     if isinstance(found, Refusal):
         return found
     alive = [broker_id for broker_id in found.replicas if broker_id in image.brokers]
+    # A broker that is gone keeps what it leads, which then nobody leads.
+    leader = found.leader if found.leader in image.brokers else NO_LEADER
     if election == PREFERRED:
         preferred = found.replicas[0]
-        if found.leader == preferred:
+        if leader == preferred:
             return Refusal(Code.ELECTION_NOT_NEEDED, "The preferred replica leads already.")
         if preferred in alive and preferred in found.isr:
             return lead(found, preferred, found.isr)
         return Refusal(
             Code.PREFERRED_LEADER_NOT_AVAILABLE, "The preferred replica is not in sync and alive."
         )
-    if found.leader != NO_LEADER:
+    if leader != NO_LEADER:
         return Refusal(Code.ELECTION_NOT_NEEDED, "The partition has a leader.")
     in_sync = [broker_id for broker_id in alive if broker_id in found.isr]
     if in_sync:
@@ -333,7 +336,7 @@ def _assigned(image: ClusterImage, request: NewTopic) -> tuple[PartitionState, .
 
 
 def _placed(
-    image: ClusterImage, request: NewTopic, settings: BrokerSettings, first_broker: int
+    image: ClusterImage, request: NewTopic, settings: BrokerSettings
 ) -> tuple[PartitionState, ...] | Refusal:
     count, factor = request.partition_count, request.replication_factor
     if factor < DEFAULT or factor == 0:
@@ -356,7 +359,7 @@ def _placed(
         list(image.brokers.values()),
         partitions=count,
         replication_factor=factor,
-        first=first_broker,
+        held=image.held,
     )
     return placed if isinstance(placed, Refusal) else _states(placed)
 

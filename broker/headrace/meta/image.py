@@ -4,6 +4,7 @@ One `ImageBuilder` follows one store. Partitions may be read before their topic 
 are written first), so it keeps them apart and shows a topic once all that it counts are known.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -47,10 +48,17 @@ class ImageBuilder:
         for topic_id, partitions in self._partitions.items():
             name = self._names.get(topic_id)
             count = 0 if name is None else self._topics[name][0].partition_count
+            if len(partitions) == count:
+                continue  # A topic has all that it counts, so these are they.
             beyond = tuple(sorted(index for index in partitions if index >= count))
             if beyond:
                 found[topic_id] = beyond
         return found
+
+    def revision(self, topic_id: UUID, index: int) -> int:
+        """The mod revision of a partition, counted by a topic or not; 0 where there is none."""
+        partition = self._partitions.get(topic_id, {}).get(index)
+        return 0 if partition is None else partition.revision
 
     def load(self, snapshot: Snapshot) -> bool:
         """Start anew from a full read; False, and nothing done, where it is older than the
@@ -86,9 +94,13 @@ class ImageBuilder:
                 case parts:
                     self._set_other(parts, key, entry, updates)
         image = replace(self.image, revision=revision, **updates)
+        more: Counter[int] = Counter()
         for name in touched:
+            before = image.topics.get(name)
             image = self._show_topic(image, name)
-        self.image = image
+            _count_replicas(more, before, -1)
+            _count_replicas(more, image.topics.get(name), 1)
+        self.image = _with_held(image, more)
 
     def _set_topic(self, name: str, entry: Entry | None) -> None:
         before = self._topics.pop(name, None)
@@ -194,3 +206,18 @@ class ImageBuilder:
             topics=image.topics.set(name, topic),
             topic_names=image.topic_names.set(topic.topic_id, name),
         )
+
+
+def _count_replicas(counts: Counter[int], topic: TopicState | None, sign: int) -> None:
+    for partition in () if topic is None else topic.partitions:
+        for broker_id in partition.replicas:
+            counts[broker_id] += sign
+
+
+def _with_held(image: ClusterImage, more: Mapping[int, int]) -> ClusterImage:
+    held = image.held
+    for broker_id, change in more.items():
+        if change:
+            count = held.get(broker_id, 0) + change
+            held = held.set(broker_id, count) if count else held.remove(broker_id)
+    return image if held is image.held else replace(image, held=held)

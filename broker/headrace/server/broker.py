@@ -26,6 +26,7 @@ from headrace.server.cold_readers import ColdReaders
 from headrace.server.controller import Charge, Controller, free
 from headrace.server.disk_reserve import DiskReserve
 from headrace.server.dispatch import Dispatcher
+from headrace.server.election import Election
 from headrace.server.flusher import Flusher
 from headrace.server.groups import Groups
 from headrace.server.housekeeping import Housekeeping
@@ -122,6 +123,8 @@ class Broker:
         self.groups = Groups(self)
         undo.push_async_callback(self.groups.close)
         self.metadata.subscribe(self._image_changed)
+        # Others may have changed it meanwhile: our last registration may have stood all the time.
+        self.partitions.follow(self.partitions.image, self.metadata.image)
         self.quotas.follow(self.metadata.image.quotas)
         self.housekeeping = Housekeeping(
             self.partitions, self.flusher, self.clock, lambda: self.settings
@@ -141,8 +144,9 @@ class Broker:
         undo.push_async_callback(self._cancel_background)
         await self._listen()
         self.progress = "registering"
+        self.election.start()
+        undo.push_async_callback(self.election.close)
         await self._answered(self._register)
-        await self.controller.sweep()
         self.groups.follow(self.metadata.image)
         self.ready = True
         self.progress = "ready"
@@ -169,6 +173,7 @@ class Broker:
         self.data_dir.claim(self.metadata.cluster_id)
         self.status.cluster_id, self.status.metadata = self.metadata.cluster_id, self.metadata
         self.controller = Controller(self.metadata, store)
+        self.election = Election(self.metadata, store, self.controller)
         if not self.data_dir.was_clean:
             await self._raise_leader_epochs()
 

@@ -6,9 +6,9 @@ broker's own image holds the change, so a Metadata request that follows sees it.
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -17,7 +17,14 @@ from headrace.base.image import PartitionState, QuotaEntity, QuotaState, TopicSt
 from headrace.core import controller as decide
 from headrace.core.features import FeatureUpdate
 from headrace.core.features import refuse as refuse_feature
-from headrace.meta.keys import TopicValue, decode, encode, encode_partition, encode_topic
+from headrace.meta.keys import (
+    TopicValue,
+    decode,
+    decode_topic,
+    encode,
+    encode_partition,
+    encode_topic,
+)
 from headrace.meta.store import (
     OPERATIONS_MAX,
     Conflict,
@@ -40,6 +47,10 @@ _SEEN_S: Final = 5.0
 """Time for a change of our own to come back by the watch."""
 _CHUNK: Final = OPERATIONS_MAX - 8
 """Writes in one transaction, with room for guards."""
+_GUARDED: Final = _CHUNK // 2
+"""Writes in one transaction where each has a guard of its own."""
+_WRITTEN_ANEW: Final = Code.INVALID_UPDATE_VERSION
+"""An orphan is none any more."""
 _PRODUCER_IDS: Final = 1000
 """Producer ids taken from the store at once, as Kafka takes them; a crash wastes the rest."""
 _PRODUCER_IDS_LOW: Final = _PRODUCER_IDS // 2
@@ -52,6 +63,18 @@ Charge = Callable[[int], Refusal | None]
 
 def free(_partitions: int) -> None:
     """The charge of whoever has no quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What terms before `term` did not finish; a term is named by its controller epoch.
+
+    `orphans` are partitions that no topic counts, each as it was then.
+    """
+
+    term: int
+    deleting: tuple[TopicValue, ...]
+    orphans: tuple[ModRevision, ...]
 
 
 class Controller:
@@ -76,13 +99,7 @@ class Controller:
             refusal = decide.Names(image).refuse(request.name)
             if refusal is not None:
                 return refusal
-            topic = decide.create_topic(
-                image,
-                request,
-                self._metadata.settings,
-                topic_id=uuid4(),
-                first_broker=random.randrange(1 << 16),
-            )
+            topic = decide.create_topic(image, request, self._metadata.settings, topic_id=uuid4())
             if isinstance(topic, Refusal):
                 return topic
             refusal = charge(len(topic.partitions))
@@ -94,40 +111,50 @@ class Controller:
     async def _write_topic(self, topic: TopicState) -> Refusal | None:
         key = self._keys.topic(topic.name)
         head = Put(key, encode_topic(_value(topic)))
-        refusal = await self._write_partitions(topic.topic_id, 0, topic.partitions, [head])
+        refusal = await self._write_partitions(
+            topic.topic_id, 0, topic.partitions, head, on_conflict=Code.TOPIC_ALREADY_EXISTS
+        )
         if refusal is None or refusal.code is not Code.TOPIC_ALREADY_EXISTS:
-            # Where it is not known, it may still happen: what is then left over, `sweep` removes.
+            # Where it is not known, it may still happen; where we are the controller no longer,
+            # the next one sees it. What is left over `sweep` removes.
             return refusal
-        # A guard failed: somebody made this topic, or we are the controller no longer.
-        await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
         try:
-            taken = await self._store.get(key) is not None
+            taken = await self._store.get(key)
         except Unavailable as error:
             return _away(str(error))
-        if taken:
-            return Refusal(refusal.code, f"Topic '{topic.name}' already exists.")
-        return Refusal(Code.NOT_CONTROLLER, "The controller changed meanwhile; try again.")
+        if taken is not None and decode_topic(key, taken.value).topic_id == topic.topic_id:
+            return await self._seen(taken.mod_revision)  # Ours: only the answer was lost.
+        await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
+        return Refusal(Code.TOPIC_ALREADY_EXISTS, f"Topic '{topic.name}' already exists.")
 
     async def _write_partitions(
         self,
         topic_id: UUID,
         first: int,
         partitions: Sequence[PartitionState],
-        last: list[Put],
+        head: Put,
         revision: int = 0,
+        on_conflict: Code = Code.REQUEST_TIMED_OUT,
     ) -> Refusal | None:
-        """Write partitions, then `last` (the topic) guarded by its revision, in few txns."""
-        puts = [
-            Put(self._keys.partition(topic_id, first + index), encode_partition(partition))
-            for index, partition in enumerate(partitions)
-        ]
-        while len(puts) + len(last) > _CHUNK:
-            chunk, puts = puts[:_CHUNK], puts[_CHUNK:]
-            outcome = await self._commit((), chunk)
-            if outcome is not None:
-                return outcome
-        guards = tuple(ModRevision(put.key, revision) for put in last)
-        return await self._commit(guards, [*puts, *last], Code.TOPIC_ALREADY_EXISTS)
+        """Write partitions, then `head` (the topic) guarded by its revision, in few txns.
+
+        Each is written over what is known to be there, so an attempt that arrives late changes
+        nothing; and all in one term: between two terms of ours another controller may have swept
+        up the first ones, and a topic must never count what is not there.
+        """
+        term, revision_of = self._metadata.image.controller_epoch, self._metadata.builder.revision
+        writes: list[tuple[Guard, Operation]] = []
+        for index, partition in enumerate(partitions, first):
+            key = self._keys.partition(topic_id, index)
+            guard = ModRevision(key, revision_of(topic_id, index))
+            writes.append((guard, Put(key, encode_partition(partition))))
+        writes.append((ModRevision(head.key, revision), head))
+        for start in range(0, len(writes), _GUARDED):
+            guards, puts = zip(*writes[start : start + _GUARDED], strict=True)
+            refusal = await self._commit(guards, puts, on_conflict, term=term)
+            if refusal is not None:
+                return refusal
+        return None
 
     async def delete_topic(self, topic: TopicState) -> Refusal | None:
         """Gone from the image when this returns; its partitions are removed after it."""
@@ -166,7 +193,7 @@ class Controller:
                 settings=topic.settings,
             )
             head = Put(self._keys.topic(topic.name), encode_topic(value))
-            return await self._write_partitions(topic.topic_id, have, added, [head], topic.revision)
+            return await self._write_partitions(topic.topic_id, have, added, head, topic.revision)
 
     async def elect_leader(self, topic_name: str, index: int, election: int) -> Refusal | None:
         """Elect a leader for one partition (decide.PREFERRED or decide.UNCLEAN)."""
@@ -290,11 +317,10 @@ class Controller:
         async with self._turn:
             quotas = self._metadata.image.quotas
             changed = list(decision(quotas).items())
-            half = _CHUNK // 2  # Each write has a guard of its own.
-            for start in range(0, len(changed), half):
+            for start in range(0, len(changed), _GUARDED):
                 guards: list[Guard] = []
                 writes: list[Operation] = []
-                for entity, values in changed[start : start + half]:
+                for entity, values in changed[start : start + _GUARDED]:
                     key = self._keys.quota(entity)
                     revision = quotas[entity].revision if entity in quotas else 0
                     guards.append(ModRevision(key, revision))
@@ -339,14 +365,45 @@ class Controller:
 
     # What a crash left behind.
 
-    async def sweep(self) -> None:
-        """Finish deletions and remove partitions no topic counts, if we are the controller."""
+    def leftovers(self) -> Leftovers:
+        """What nobody finished by the image's revision. Ask when a term begins, not later: what
+        a topic that is being made has written is counted by none either.
+        """
         builder = self._metadata.builder
-        async with self._turn:  # A topic that is being made has partitions that none counts.
-            for value in tuple(builder.deleting.values()):
-                await self._finish_deletion(value)
-            for topic_id, indexes in builder.orphans.items():
-                await self._sweep_partitions(topic_id, indexes)
+        orphans = tuple(
+            ModRevision(self._keys.partition(topic_id, index), builder.revision(topic_id, index))
+            for topic_id, indexes in builder.orphans.items()
+            for index in indexes
+        )
+        return Leftovers(
+            term=self._metadata.image.controller_epoch,
+            deleting=tuple(builder.deleting.values()),
+            orphans=orphans,
+        )
+
+    async def sweep(self, found: Leftovers) -> Refusal | None:
+        """Finish deletions and remove partitions that no topic counts; None once it is done."""
+        for value in found.deleting:
+            refusal = await self._finish_deletion(value, found.term)
+            if refusal is not None:
+                return refusal
+        for start in range(0, len(found.orphans), _GUARDED):
+            guards = found.orphans[start : start + _GUARDED]
+            refusal = await self._remove_orphans(guards, found.term)
+            if refusal is not None and refusal.code is _WRITTEN_ANEW:
+                # A topic that grew since has some of them: those stay.
+                for guard in guards:
+                    refusal = await self._remove_orphans([guard], found.term)
+                    refusal = None if refusal and refusal.code is _WRITTEN_ANEW else refusal
+                    if refusal is not None:
+                        return refusal
+            elif refusal is not None:
+                return refusal
+        return None
+
+    async def _remove_orphans(self, guards: Sequence[ModRevision], term: int) -> Refusal | None:
+        deletes = [Delete(guard.key) for guard in guards]
+        return await self._commit(guards, deletes, _WRITTEN_ANEW, term=term)
 
     async def raise_leader_epochs(self) -> Refusal | None:
         """A new leader epoch for all that this broker leads, after an unclean stop.
@@ -362,10 +419,9 @@ class Controller:
             for index, partition in enumerate(topic.partitions)
             if partition.leader == node
         ]
-        half = _CHUNK // 2  # Each write has a guard of its own.
         async with self._turn:
-            for start in range(0, len(led), half):
-                chunk = led[start : start + half]
+            for start in range(0, len(led), _GUARDED):
+                chunk = led[start : start + _GUARDED]
                 refusal = await self._commit(
                     tuple(ModRevision(key, partition.revision) for key, partition in chunk),
                     [
@@ -378,14 +434,23 @@ class Controller:
                     return refusal
         return None
 
-    async def _finish_deletion(self, value: TopicValue) -> None:
-        await self._sweep_partitions(value.topic_id, range(value.partition_count))
-        await self._commit((), [Delete(self._keys.deleting(value.topic_id))])
+    async def _finish_deletion(self, value: TopicValue, term: int | None = None) -> Refusal | None:
+        indexes = range(value.partition_count)
+        refusal = await self._sweep_partitions(value.topic_id, indexes, term)
+        if refusal is not None:
+            return refusal
+        return await self._commit((), [Delete(self._keys.deleting(value.topic_id))], term=term)
 
-    async def _sweep_partitions(self, topic_id: UUID, indexes: Sequence[int]) -> None:
+    async def _sweep_partitions(
+        self, topic_id: UUID, indexes: Sequence[int], term: int | None = None
+    ) -> Refusal | None:
         keys = [self._keys.partition(topic_id, index) for index in indexes]
         for start in range(0, len(keys), _CHUNK):
-            await self._commit((), [Delete(key) for key in keys[start : start + _CHUNK]])
+            chunk: list[Operation] = [Delete(key) for key in keys[start : start + _CHUNK]]
+            refusal = await self._commit((), chunk, term=term)
+            if refusal is not None:
+                return refusal
+        return None
 
     # Transactions.
 
@@ -396,36 +461,44 @@ class Controller:
         on_conflict: Code = Code.REQUEST_TIMED_OUT,
         *,
         as_controller: bool = True,
+        term: int | None = None,
     ) -> Refusal | None:
         """Write, guarded by our being the controller. The image holds it when this returns.
 
         A Conflict is answered and not tried again: `_turn` keeps our own changes apart, so
         somebody else changed what the decision was made on. After Unknown it may be our own write
-        that stands in the way, so the store is asked.
+        that stands in the way, so the store is asked. `term` is for what takes several writes:
+        none of them is made in a later one.
         """
-        image = self._metadata.image
         if as_controller:
-            if image.controller_id != self._metadata.node_id:
-                return Refusal(
-                    Code.NOT_CONTROLLER, f"The controller is broker {image.controller_id}."
-                )
-            guards = [CreateRevision(self._keys.controller, image.controller_epoch), *guards]
+            image = self._metadata.image
+            term = image.controller_epoch if term is None else term
+            if image.controller_id != self._metadata.node_id or image.controller_epoch != term:
+                return _not_controller()
+            guards = [CreateRevision(self._keys.controller, term), *guards]
         in_doubt = False
         for _ in range(_ATTEMPTS):
             outcome = await self._store.txn(guards, operations)
             if isinstance(outcome, Done):
                 return await self._seen(outcome.revision) if outcome.changed else None
             in_doubt = in_doubt or isinstance(outcome, Unknown)
-            if in_doubt:
-                try:
-                    applied = await self._applied(operations)
-                except Unavailable as error:
-                    return _away(str(error))
+            try:
+                applied = await self._applied(operations) if in_doubt else None
                 if applied is not None:
                     return await self._seen(applied)
-            if isinstance(outcome, Conflict):
-                return Refusal(on_conflict, "The cluster's metadata changed meanwhile; try again.")
+                if isinstance(outcome, Conflict):
+                    return await self._conflict(term if as_controller else None, on_conflict)
+            except Unavailable as error:
+                return _away(str(error))
         return _away("its answers were lost")
+
+    async def _conflict(self, term: int | None, code: Code) -> Refusal:
+        """Which guard failed: our being the controller in that term, or another."""
+        if term is not None:
+            controller = await self._store.get(self._keys.controller)
+            if controller is None or controller.create_revision != term:
+                return _not_controller()
+        return Refusal(code, "The cluster's metadata changed meanwhile; try again.")
 
     async def _seen(self, revision: int) -> Refusal | None:
         """Wait for our image: the store may go away between its answer and the watch's news."""
@@ -461,6 +534,12 @@ def _value(topic: TopicState) -> TopicValue:
         topic_id=topic.topic_id,
         partition_count=len(topic.partitions),
         settings=topic.settings,
+    )
+
+
+def _not_controller() -> Refusal:
+    return Refusal(
+        Code.NOT_CONTROLLER, "This broker is not the controller, or is no longer; try again."
     )
 
 

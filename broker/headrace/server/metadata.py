@@ -89,7 +89,8 @@ class Metadata:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._shown: ClusterImage = self._builder.image
-        self._lease = 0
+        self.lease = 0
+        """That holds this broker's registration, or held it."""
         self._own: BrokerState | None = None
         self._wanted: BrokerState | None = None
         self._stirred = asyncio.Event()
@@ -226,9 +227,9 @@ class Metadata:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for _, future in self._waiting:
             future.cancel()
-        if self._lease:
+        if self.lease:
             with suppress(Unavailable):
-                await self._store.revoke_lease(self._lease)
+                await self._store.revoke_lease(self.lease)
 
     async def _claim(self, broker: BrokerState, lease: int = 0) -> None:
         """Register, under `lease` as long as it lives. Raises MetadataError, Unavailable."""
@@ -251,7 +252,7 @@ class Metadata:
                     await self._store.revoke_lease(previous.lease)
             if not lease or not await self._store.keep_alive(lease):
                 lease = await self._store.grant_lease(self.settings.broker_session_timeout_ms)
-                self._lease = lease
+                self.lease = lease
             operations: list[Operation] = [Put(key, encode_broker(broker), lease)]
             controller = await self._store.get(self.keys.controller)
             if controller is None:
@@ -303,7 +304,7 @@ class Metadata:
         """Renew it, or claim it again. Raises MetadataError, Unavailable."""
         wanted, own = self._wanted, self._own
         assert wanted is not None and own is not None
-        alive = await self._store.keep_alive(self._lease)
+        alive = await self._store.keep_alive(self.lease)
         self._heard()
         image = self._builder.image
         shown = image.brokers.get(self.node_id)
@@ -314,7 +315,7 @@ class Metadata:
             return
         # Nothing of ours was lost with it, so what it stood for goes on.
         again = replace(wanted, continues=self.epoch)
-        await self._claim(again, self._lease if alive else 0)
+        await self._claim(again, self.lease if alive else 0)
         if not lost:
             log.info("registered anew, with other addresses", epoch=self.epoch)
 

@@ -100,6 +100,11 @@ class Partitions:
             return Code.LEADER_NOT_AVAILABLE  # It is about to be opened.
         return Code.NOT_LEADER_OR_FOLLOWER
 
+    @property
+    def image(self) -> ClusterImage:
+        """The one that was applied last."""
+        return self._image
+
     async def open_all(self, image: ClusterImage) -> None:
         """Open or recover every partition of the image that this broker holds.
 

@@ -43,7 +43,6 @@ def test_a_new_topic_has_its_settings_and_no_epochs() -> None:
         ),
         BrokerSettings(),
         topic_id=UUID(int=1),
-        first_broker=0,
     )
     assert isinstance(made, TopicState)
     assert made.settings == {"retention.ms": "1"}
@@ -53,18 +52,14 @@ def test_a_new_topic_has_its_settings_and_no_epochs() -> None:
 
 def test_defaults_come_from_the_broker() -> None:
     settings = BrokerSettings(num_partitions=3, default_replication_factor=1)
-    made = controller.create_topic(
-        image(1, 2), NewTopic(name="t"), settings, topic_id=UUID(int=1), first_broker=0
-    )
+    made = controller.create_topic(image(1, 2), NewTopic(name="t"), settings, topic_id=UUID(int=1))
     assert isinstance(made, TopicState)
     assert [len(p.replicas) for p in made.partitions] == [1, 1, 1]
 
 
 def test_manual_assignments_must_agree_in_length() -> None:
     request = NewTopic(name="t", assignments=((0, (1,)), (1, (3, 2))))
-    made = controller.create_topic(
-        image(1, 2, 3), request, BrokerSettings(), topic_id=UUID(int=1), first_broker=0
-    )
+    made = controller.create_topic(image(1, 2, 3), request, BrokerSettings(), topic_id=UUID(int=1))
     assert code(made) is Code.INVALID_REPLICA_ASSIGNMENT
     assert isinstance(made, Refusal) and "not consistent" in made.message
 
@@ -82,9 +77,7 @@ def test_a_second_replica_is_refused_with_a_sentence(
     request_: NewTopic, settings: BrokerSettings
 ) -> None:
     """Nothing would ever be copied to it."""
-    made = controller.create_topic(
-        image(1, 2, 3), request_, settings, topic_id=UUID(int=1), first_broker=0
-    )
+    made = controller.create_topic(image(1, 2, 3), request_, settings, topic_id=UUID(int=1))
     assert isinstance(made, Refusal)
     assert made.code is (
         Code.INVALID_REPLICA_ASSIGNMENT if request_.assignments else Code.INVALID_REPLICATION_FACTOR
@@ -134,7 +127,6 @@ def test_a_folder_name_that_no_file_system_holds_is_refused() -> None:
         NewTopic(name="n" * 253, partition_count=11, replication_factor=1),
         BrokerSettings(),
         topic_id=UUID(int=1),
-        first_broker=0,
     )
     assert code(made) is Code.INVALID_PARTITIONS
 
@@ -163,6 +155,10 @@ def test_an_unclean_election_prefers_the_isr_and_else_keeps_only_the_leader() ->
     assert isinstance(unclean, PartitionState) and (unclean.leader, unclean.isr) == (3, (3,))
     nobody = controller.elect_leader(image(4, partition=orphan), "t", 0, UNCLEAN)
     assert code(nobody) is Code.ELIGIBLE_LEADERS_NOT_AVAILABLE
+    gone = controller.elect_leader(image(1, partition=ALONE), "t", 0, UNCLEAN)
+    assert code(gone) is Code.ELIGIBLE_LEADERS_NOT_AVAILABLE, "its leader is not registered"
+    gone = controller.elect_leader(image(1, partition=ALONE), "t", 0, PREFERRED)
+    assert code(gone) is Code.PREFERRED_LEADER_NOT_AVAILABLE
     led = controller.elect_leader(image(2, partition=LED_BY_2), "t", 0, UNCLEAN)
     assert code(led) is Code.ELECTION_NOT_NEEDED
 

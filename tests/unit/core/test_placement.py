@@ -26,13 +26,12 @@ def broker(broker_id: int, rack: str | None = None, draining: bool = False) -> B
     racks=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=9),
     factor=st.integers(1, 5),
     partitions=st.integers(1, 40),
-    first=st.integers(0, 100),
 )
 def test_replicas_are_distinct_spread_and_even(
-    racks: list[str | None], factor: int, partitions: int, first: int
+    racks: list[str | None], factor: int, partitions: int
 ) -> None:
     brokers = [broker(n, rack) for n, rack in enumerate(racks)]
-    placed = place(brokers, partitions=partitions, replication_factor=factor, first=first)
+    placed = place(brokers, partitions=partitions, replication_factor=factor)
     if factor > len(brokers):
         assert isinstance(placed, Refusal)
         assert placed.code is Code.INVALID_REPLICATION_FACTOR
@@ -51,12 +50,12 @@ def test_replicas_are_distinct_spread_and_even(
 def test_followers_differ_between_turns_of_the_list() -> None:
     """Else one neighbour would take the whole load of a dead broker."""
     brokers = [broker(n) for n in range(4)]
-    placed = place(brokers, partitions=12, replication_factor=2, first=0)
+    placed = place(brokers, partitions=12, replication_factor=2)
     assert not isinstance(placed, Refusal)
     assert {follower for leader, follower in placed if leader == 0} == {1, 2, 3}
 
 
 def test_a_draining_broker_takes_nothing() -> None:
     brokers = [broker(1), broker(2, draining=True)]
-    assert place(brokers, partitions=3, replication_factor=1, first=0) == ((1,), (1,), (1,))
-    assert isinstance(place(brokers, partitions=1, replication_factor=2, first=0), Refusal)
+    assert place(brokers, partitions=3, replication_factor=1) == ((1,), (1,), (1,))
+    assert isinstance(place(brokers, partitions=1, replication_factor=2), Refusal)

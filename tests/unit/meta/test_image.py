@@ -1,5 +1,6 @@
 """The image built from entries and from changes: the same, by revision, in any split."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -77,7 +78,8 @@ def history() -> Log:
     )
     log.write((KEYS.broker(1), encode_broker(broker)), (KEYS.controller, encode({"broker": 1})))
     log.topic("t", 1, 2)
-    log.write((KEYS.partition(UUID(int=1), 1), encode_partition(PARTITION)))
+    moved = replace(PARTITION, replicas=(1, 3))
+    log.write((KEYS.partition(UUID(int=1), 1), encode_partition(moved)))
     log.write((KEYS.settings("broker", ""), encode({"settings": {"x": "1"}})))
     log.write((KEYS.settings("group", "g/1 ä"), encode({"settings": {"y": "2"}})))
     log.delete_topic("t", 1, 2)
@@ -104,6 +106,7 @@ def shown(image: ClusterImage) -> object:
         dict(image.settings_revisions),
         image.features,
         dict(image.quotas),
+        dict(image.held),
     )
 
 
@@ -138,6 +141,7 @@ def test_what_the_history_leaves() -> None:
     assert dict(image.topic_names) == {UUID(int=2): "t"}
     assert dict(image.settings) == {("group", "g/1 ä"): {"y": "2"}}
     assert image.features == {"f": 2}
+    assert dict(image.held) == {1: 1, 2: 1}
     quotas = {entity: (state.values, state.revision) for entity, state in image.quotas.items()}
     assert quotas == {APP: ({"x": 3.0}, image.revision - 2)}
 

@@ -138,7 +138,7 @@ async def test_a_deletion_cut_short_is_finished_by_the_sweep(
     await store.txn([], [*puts, Put(keys.deleting(topic_id), encode_topic(value))])
     await controller.create_topic(NewTopic(name="kept", partition_count=2))
     assert set(metadata.builder.orphans) == {topic_id, orphan}
-    await controller.sweep()
+    assert await controller.sweep(controller.leftovers()) is None
     assert not metadata.builder.orphans
     assert not metadata.builder.deleting
     assert len((await store.snapshot(keys.prefix + "partitions/")).entries) == 2
@@ -266,7 +266,7 @@ async def test_a_lost_registration_is_claimed_again(store: SimulatedStore) -> No
             seen.set()
 
     metadata.subscribe(look)
-    store.expire(metadata._lease)
+    store.expire(metadata.lease)
     await asyncio.wait_for(seen.wait(), 5)
     assert metadata.image.controller_id == 1
     await metadata.close()

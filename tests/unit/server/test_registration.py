@@ -119,7 +119,7 @@ async def test_a_store_with_another_cluster_in_its_place_is_not_registered_in() 
     await store.txn([], [Put(KEYS.cluster, b'{"v":1,"id":"another"}')])
     entry = await store.get(KEYS.broker(1))
     assert entry is None
-    await store.revoke_lease(metadata._lease)
+    await store.revoke_lease(metadata.lease)
     await asyncio.wait_for(metadata.fenced, 5)
     assert await store.get(KEYS.broker(1)) is None
     await metadata.close()
