@@ -1,4 +1,4 @@
-"""The operator's runtime against a real API server: election, load, quiet, permissions.
+"""The operator's runtime against a real API server: election, permissions, what is held.
 
     python -m e2e.kubernetes.runtime_checks [part of a check's name ...]
 
@@ -6,9 +6,10 @@ Prints one line a check with what was measured; ends with 1 where one failed. No
 """
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
+from e2e.kubernetes.checks import run_checks
 from e2e.kubernetes.runtime_election import (
     api_server_away_at_start,
     api_server_frozen,
@@ -21,13 +22,10 @@ from e2e.kubernetes.runtime_election import (
     lease_taken,
     sigterm,
 )
-from e2e.kubernetes.runtime_kube import kube_contract
-from e2e.kubernetes.runtime_load import failover, load, quiet
+from e2e.kubernetes.runtime_kube import kube_contract, memory_contract
 from e2e.kubernetes.runtime_protection import definitions_kept
 from e2e.kubernetes.runtime_reach import finalizers_released, one_namespace
-from e2e.kubernetes.runtime_topics import memory_contract, topics_created, topics_found
-from e2e.kubernetes.runtime_world import CheckFailed, World, world
-from e2e.rig.process import RigFailed
+from e2e.kubernetes.runtime_world import World, world
 
 CHECKS: tuple[Callable[[World], str], ...] = (
     kube_contract,
@@ -45,39 +43,20 @@ CHECKS: tuple[Callable[[World], str], ...] = (
     frozen_process,
     crashing_work,
     sigterm,
-    load,
-    quiet,
-    failover,
-    topics_created,
-    topics_found,
 )
-
-
-def run_checks(w: World, names: Sequence[str] = ()) -> list[str]:
-    """Run the checks whose names contain one of `names`, or all; returns those that failed."""
-    failed = []
-    chosen = [
-        check for check in CHECKS if not names or any(part in check.__name__ for part in names)
-    ]
-    for number, check in enumerate(chosen):
-        if number:
-            w.clear()
-        name = check.__name__.replace("_", " ")
-        began = time.monotonic()
-        try:
-            said = check(w)
-        except (CheckFailed, RigFailed) as failure:
-            failed.append(name)
-            said = f"FAILED: {failure}"
-            for operator in w.operators:
-                said += f"\n  {operator.name}: {operator.log}"
-        print(f"{name}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
-    return failed
 
 
 def main() -> int:
     with world() as made:
-        return 1 if run_checks(made, sys.argv[1:]) else 0
+
+        def cleared(_check: object) -> World:
+            made.clear()
+            return made
+
+        def logs() -> list[Path]:
+            return [operator.log for operator in made.operators]
+
+        return run_checks(CHECKS, cleared, sys.argv[1:], logs=logs)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from headrace_operator.store import Store
 from headrace_operator.watched import topic_owners
 
 from e2e.kubernetes.runtime_world import CheckFailed, World, topic
+from tests.kube_contract import CLAUSES, a_topic
 
 MANY = 7
 
@@ -33,6 +34,21 @@ MANY = 7
 def kube_contract(w: World) -> str:
     """Every promise of Kube, status and finalizers."""
     return asyncio.run(_contract(w))
+
+
+def memory_contract(w: World) -> str:
+    """The API server does what the tests' resources in memory do."""
+
+    async def play() -> None:
+        kube = Kube(await configuration(w.api.kubeconfig))
+        try:
+            for number, clause in enumerate(CLAUSES):
+                await clause(kube, await kube.create(a_topic(f"clause-{number}")))
+        finally:
+            await kube.close()
+
+    asyncio.run(play())
+    return f"{len(CLAUSES)} clauses hold"
 
 
 async def _contract(w: World) -> str:

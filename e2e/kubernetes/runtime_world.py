@@ -124,25 +124,26 @@ class World:
         self,
         *arguments: str,
         kubeconfig: Path | None = None,
-        module: str = "e2e.kubernetes.runtime_operator",
     ) -> Operator:
-        """Start one; returns at once."""
+        """Start one of which only the runtime is real; returns at once."""
+        return self.launch(
+            lambda name, port: [
+                "e2e.kubernetes.runtime_operator",
+                f"--kubeconfig={kubeconfig or self.api.kubeconfig}",
+                f"--name={name}",
+                f"--http-port={port}",
+                *arguments,
+            ]
+        )
+
+    def launch(self, words: Callable[[str, int], Sequence[str]]) -> Operator:
+        """Start the module and arguments that `words` gives for a name and an HTTP port."""
         name, [port] = f"operator-{next(_names)}", free_ports(1)
         log = LOGS / "runtime" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command: Sequence[str | Path] = [
-            sys.executable,
-            "-m",
-            module,
-            f"--kubeconfig={kubeconfig or self.api.kubeconfig}",
-            f"--name={name}",
-            f"--http-port={port}",
-            *arguments,
-        ]
+        command = [sys.executable, "-m", *words(name, port)]
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(part) for part in command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         made = Operator(name, process, port, log)
         self.operators.append(made)
         return made

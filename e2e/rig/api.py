@@ -84,14 +84,8 @@ class Api:
 
         A PATCH is a JSON merge patch (RFC 7386). Raises OSError when the server is not there.
         """
-        context = ssl.create_default_context(cafile=str(self.authority.pair.certificate))
-        context.load_cert_chain(self.admin.certificate, self.admin.key)
-        host, _, port = self.address.partition(":")
-        peer = http.client.HTTPSConnection(
-            host, int(port), timeout=REQUEST_TIMEOUT_S, context=context
-        )
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        with contextlib.closing(peer):
+        with contextlib.closing(self.connect()) as peer:
             text = None if body is None else json.dumps(body)
             peer.request(method, path, body=text, headers={"Content-Type": kind})
             answer = peer.getresponse()
@@ -99,6 +93,13 @@ class Api:
             if "json" in answer.headers.get("Content-Type", ""):
                 return answer.status, json.loads(content)
             return answer.status, content.decode(errors="replace")
+
+    def connect(self, timeout_s: float = REQUEST_TIMEOUT_S) -> http.client.HTTPSConnection:
+        """A connection of the administrator's own, for many requests or a watch; to be closed."""
+        context = ssl.create_default_context(cafile=str(self.authority.pair.certificate))
+        context.load_cert_chain(self.admin.certificate, self.admin.key)
+        host, _, port = self.address.partition(":")
+        return http.client.HTTPSConnection(host, int(port), timeout=timeout_s, context=context)
 
     def ready(self) -> bool:
         """True once /readyz says ok."""

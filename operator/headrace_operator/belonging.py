@@ -13,14 +13,11 @@ from headrace_operator.store import Store
 EVERY_NAMESPACE: Final = "*"
 NOT_READY_SECONDS: Final = 5.0
 """Until the next look at a Cluster that did not answer; its Available condition wakes us too."""
-LOOK_SECONDS: Final = 120.0
-"""Between two looks for changes from elsewhere: 1,000 Topics are then ten requests in two
-minutes."""
 
 
-def next_look_seconds(uid: str) -> float:
+def next_look_seconds(uid: str, look_seconds: float) -> float:
     """When to look again, spread over a quarter of the interval so that not all come at once."""
-    return LOOK_SECONDS * (1 + (sum(uid.encode()) % 64) / 256)
+    return look_seconds * (1 + (sum(uid.encode()) % 64) / 256)
 
 
 def cluster_key(metadata: ObjectMeta, reference: ClusterRef) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Kubernetes Events about our resources: each said once, not once a pass.
 
-An event is posted when (object, reason, note) was not posted within REPEAT_SECONDS. A quiet
-operator therefore writes none. Losing one is harmless: a failure to post is logged, and the next
-pass says it again. The guard keeps a process that lost its Lease from posting at all.
+Reconcilers say what they have just written into a status, so another process has nothing to say
+again, and a quiet operator writes none. What flips back and forth is posted when (object, reason,
+note) was not posted within REPEAT_SECONDS. Losing one is harmless, for the condition stands: a
+failure to post is logged. The guard keeps a process that lost its Lease from posting at all.
 """
 
 import uuid

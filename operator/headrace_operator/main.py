@@ -106,6 +106,13 @@ _LEASE_NAME = _option("--lease-name", "HEADRACE_LEASE_NAME", "headrace-operator"
     "Between two complete LISTs.",
     type=click.FloatRange(min=5),
 )
+@_option(
+    "--look-seconds",
+    "HEADRACE_LOOK_SECONDS",
+    120.0,
+    "Between two looks for what others changed in the brokers.",
+    type=click.FloatRange(min=1),
+)
 @_option("--http-port", "HEADRACE_HTTP_PORT", 8080, "/healthz, /readyz, /metrics.", type=int)
 @_option(
     "--log-level",
@@ -120,6 +127,8 @@ def run(kubeconfig: Path | None, pod_name: str, **options: Any) -> None:
         identity=f"{pod_name}_{uuid.uuid4().hex[:8]}", kubeconfig=kubeconfig, **options
     )
     logs.configure(settings.log_level)
+    # kio imports hypothesis wherever that is installed, at its first message: seconds of the loop.
+    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
     try:
         code = asyncio.run(_run(settings))
     except NoAccess as refused:

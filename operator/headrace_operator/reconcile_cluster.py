@@ -86,12 +86,13 @@ async def _report(
     fields = status_of(observed, plan).document()
     for ours in ("conditions", "observedGeneration"):
         fields.pop(ours, None)
-    latest = context.store.at(Key(CLUSTER, observed.cluster.metadata.namespace, _name(observed)))
+    key = Key(CLUSTER, observed.cluster.metadata.namespace, _name(observed))
+    latest = context.store.at(key) or obj
     try:
-        await status.write(context, latest or obj, says, fields)
+        written = await status.write(context, latest, says, fields)
     except (Conflict, NotFound):
         return
-    if verdict.state is State.STALLED:
+    if verdict.state is State.STALLED and written is not latest:
         await context.events.say(obj, verdict.reason, verdict.message, kind="Warning")
 
 

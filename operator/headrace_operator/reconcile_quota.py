@@ -51,7 +51,7 @@ async def reconcile(context: Context, key: Key) -> float | None:
     quota = Quota.model_validate(obj)
     cluster = cluster_key(quota.metadata, quota.spec.cluster_ref)
     observed = observe(context, obj, quota, cluster)
-    look_seconds = next_look_seconds(quota.metadata.uid)
+    look_seconds = next_look_seconds(quota.metadata.uid, context.settings.look_seconds)
     where = observed.standing.cluster_name
     if observed.standing.reachable and suspended(context.store, cluster):
         message = f"Cluster {where} is suspended: nothing of it is changed until its spec.suspend"
@@ -141,8 +141,8 @@ async def _carry_out(
 
 async def _report(context: Context, obj: Object, observed: ObservedQuota, verdict: Verdict) -> None:
     says = status.kstatus(verdict.state.value, verdict.reason, verdict.message)
-    await status.write(context, obj, says, _fields(observed))
-    if verdict.state is State.STALLED:
+    written = await status.write(context, obj, says, _fields(observed))
+    if verdict.state is State.STALLED and written is not obj:
         await context.events.say(obj, verdict.reason, verdict.message, kind="Warning")
 
 

@@ -51,9 +51,9 @@ async def reconcile(context: Context, key: Key) -> float | None:
     topic = Topic.model_validate(obj)
     cluster = cluster_key(topic.metadata, topic.spec.cluster_ref)
     observed = observe(context, topic, cluster)
-    look_seconds = next_look_seconds(topic.metadata.uid)
+    look_seconds = next_look_seconds(topic.metadata.uid, context.settings.look_seconds)
     reachable = observed.standing.reachable
-    if reachable and suspended(context.store, cluster):
+    if needs_cluster(observed) and suspended(context.store, cluster):
         await _report(context, obj, topic, observed, _suspended(observed))
         return look_seconds
     if needs_cluster(observed):
@@ -214,7 +214,7 @@ def _suspended(observed: ObservedTopic) -> TopicPlan:
 async def _report(
     context: Context, obj: Object, topic: Topic, observed: ObservedTopic, plan: TopicPlan
 ) -> Object:
-    """Write the status where it is news, and an Event where the resource is stuck."""
+    """Write the status where it is news, and then an Event where the resource is stuck."""
     verdict = plan.verdict
     says = [
         *status.kstatus(verdict.state.value, verdict.reason, verdict.message),
@@ -226,7 +226,7 @@ async def _report(
         ),
     ]
     written = await status.write(context, obj, says, _fields(topic, observed, verdict))
-    if verdict.state is State.STALLED:
+    if verdict.state is State.STALLED and written is not obj:
         await context.events.say(obj, verdict.reason, verdict.message, kind="Warning")
     return written
 

@@ -44,6 +44,10 @@ class Settings:
     sweep_seconds: float = 300.0
     """Between two complete LISTs of all that is watched."""
 
+    look_seconds: float = 120.0
+    """Between two looks at a Topic or Quota for what others changed in the brokers, whom nobody
+    tells of."""
+
     http_port: int = 8080
     log_level: str = "INFO"
     kubeconfig: Path | None = None
