@@ -28,6 +28,7 @@ from headrace_operator.kinds import (
 from headrace_operator.plan.certificates import LIFE
 from headrace_operator.plan.cluster import ClusterPlan, plan_cluster
 from headrace_operator.plan.cluster_actions import (
+    AlterBrokerAddresses,
     AlterBrokerDefaults,
     Apply,
     ClusterAction,
@@ -101,6 +102,9 @@ def applied(observed: ObservedCluster, actions: Iterable[ClusterAction]) -> Obse
             case DisarmAlarm():
                 well = dict.fromkeys(observed.members, MemberHealth(healthy=True))
                 observed = replace(observed, members=well)
+            case AlterBrokerAddresses():
+                own = {**observed.own_addresses, action.broker: action.value}
+                observed = replace(observed, own_addresses=own)
             case AlterBrokerDefaults():
                 left = observed.defaults or {}
                 left = {k: v for k, v in left.items() if k not in action.reset}

@@ -16,6 +16,7 @@ from headrace_operator.kinds import SECRET, STATEFUL_SET, Key, Kind, Object, kin
 from headrace_operator.pki import authority_data, issue, new_authority, read_authority
 from headrace_operator.plan.certificates import BACKDATED, CA_LIFE, LIFE
 from headrace_operator.plan.cluster_actions import (
+    AlterBrokerAddresses,
     AlterBrokerDefaults,
     Apply,
     ClusterAction,
@@ -45,7 +46,7 @@ async def carry_out(
                 await _issue(context, observed, action)
             case ReplaceMember() | Defragment() | DisarmAlarm():
                 await tend(context, observed, action)
-            case AlterBrokerDefaults():
+            case AlterBrokerDefaults() | AlterBrokerAddresses():
                 pass  # said to the brokers, not to Kubernetes: see cluster_brokers
             case _:
                 assert_never(action)

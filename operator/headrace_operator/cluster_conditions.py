@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from headrace_operator import status
-from headrace_operator.plan.cluster import ClusterPlan
+from headrace_operator.build.addresses import is_live
+from headrace_operator.plan.addresses import waiting_services
+from headrace_operator.plan.cluster import ClusterPlan, facts_of
 from headrace_operator.plan.etcd_state import EtcdState
 from headrace_operator.plan.observed_cluster import ObservedCluster
 
@@ -16,6 +18,9 @@ def conditions_of(observed: ObservedCluster, plan: ClusterPlan) -> Iterator[stat
     spec = observed.cluster.spec
     if spec.monitoring.pod_monitor or spec.monitoring.prometheus_rule:
         yield _monitored(observed)
+    if plan.membership is not None and any(is_live(listener) for listener in spec.listeners):
+        facts = facts_of(observed, plan.membership, plan.etcd)
+        yield _addresses(waiting_services(observed.cluster, facts))
     if spec.deletion_protection:
         yield _protected(observed)
 
@@ -66,6 +71,25 @@ def _monitored(observed: ObservedCluster) -> status.Says:
         reason="ApiNotServed",
         message="spec.monitoring asks for objects of the Prometheus operator, whose API is not"
         " served here: install it (monitoring.coreos.com/v1), or take spec.monitoring out.",
+    )
+
+
+def _addresses(waiting: list[str]) -> status.Says:
+    if not waiting:
+        return status.Says(
+            type="AddressesKnown",
+            value=True,
+            reason="AllKnown",
+            message="Every load balancer has an address, which the brokers give to clients.",
+        )
+    more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    return status.Says(
+        type="AddressesKnown",
+        value=False,
+        reason="LoadBalancerPending",
+        message=f"No load balancer has given Service {waiting[0]}{more} an address: see its events,"
+        " and whether this Kubernetes has load balancers. Brokers serve their other listeners, and"
+        " this one as soon as the address is there.",
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from headrace_operator import status
 from headrace_operator.apply import carry_out
-from headrace_operator.cluster_brokers import alter_defaults, ask_brokers
+from headrace_operator.cluster_brokers import alter_addresses, alter_defaults, ask_brokers
 from headrace_operator.cluster_conditions import conditions_of
 from headrace_operator.context import Context
 from headrace_operator.crd.cluster import Cluster
@@ -16,7 +16,7 @@ from headrace_operator.etcd_api import EtcdFault
 from headrace_operator.kinds import CLUSTER, PERSISTENT_VOLUME_CLAIM, STATEFUL_SET, Key, Object
 from headrace_operator.observe.cluster import observe
 from headrace_operator.plan.cluster import ClusterPlan, plan_cluster
-from headrace_operator.plan.cluster_actions import AlterBrokerDefaults
+from headrace_operator.plan.cluster_actions import AlterBrokerAddresses, AlterBrokerDefaults
 from headrace_operator.plan.cluster_status import status_of
 from headrace_operator.plan.observed_cluster import ObservedCluster
 from headrace_operator.plan.verdict import State, Verdict, reconciling, stalled
@@ -69,6 +69,8 @@ async def _act(context: Context, observed: ObservedCluster, plan: ClusterPlan) -
         for action in plan.actions:
             if isinstance(action, AlterBrokerDefaults):
                 await alter_defaults(context, observed.cluster, action)
+            elif isinstance(action, AlterBrokerAddresses):
+                await alter_addresses(context, observed.cluster, action)
         await carry_out(context, observed, plan.actions)
     except Refused as refused:
         return stalled("Refused", f"A change was refused. {refused}")

@@ -131,6 +131,28 @@ class ClusterAdmin:
         here = found[ALL_BROKERS]
         return here if isinstance(here, Refusal) else dict(here)
 
+    async def own_settings(self, broker_id: int) -> dict[str, str] | Refusal | Away:
+        """What is set for that broker alone; it answers for itself only."""
+        name = str(broker_id)
+        found = await self._answer(
+            settings.describe_settings(
+                self._cluster, BROKER, {name: None}, lane=topics.LOOK, node_id=broker_id
+            )
+        )
+        if isinstance(found, Refusal | Away):
+            return found
+        here = found[name]
+        return here if isinstance(here, Refusal) else dict(here)
+
+    async def alter_own_settings(
+        self, broker_id: int, change: SettingsChange
+    ) -> Refusal | Away | None:
+        """Change what is set for that broker alone, by asking itself."""
+        found = await self._answer(
+            settings.alter_settings(self._cluster, [change], node_id=broker_id)
+        )
+        return found if isinstance(found, Refusal | Away) else found[0]
+
     async def describe_quota(self, entity: Entity) -> Limits | Refusal | Away:
         """The limits of one entity; empty where it has none."""
         return await self._describe_quotas.ask(entity)

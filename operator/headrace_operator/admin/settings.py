@@ -16,7 +16,7 @@ ALL_BROKERS: Final = ""
 """The broker resource that holds what is set for all of them."""
 
 _SET, _DELETE = 0, 1
-_SOURCE: Final = {TOPIC: 1, BROKER: 3}
+_TOPIC_SOURCE, _ONE_BROKER_SOURCE, _ALL_BROKERS_SOURCE = 1, 2, 3
 """The source of values that were set on the resource itself (KIP-226)."""
 
 
@@ -31,7 +31,12 @@ class SettingsChange:
 
 
 async def describe_settings(
-    cluster: Cluster, kind: int, asked: Mapping[str, frozenset[str] | None], *, lane: str
+    cluster: Cluster,
+    kind: int,
+    asked: Mapping[str, frozenset[str] | None],
+    *,
+    lane: str,
+    node_id: int | None = None,
 ) -> dict[str, Mapping[str, str] | Refusal]:
     """The settings that are set on each resource itself, of those asked for (None: all)."""
     fields = {
@@ -46,20 +51,27 @@ async def describe_settings(
         "include_synonyms": False,
         "include_documentation": False,
     }
-    answer = await cluster.request(DESCRIBE_CONFIGS, fields, lane=lane)
+    answer = await cluster.request(DESCRIBE_CONFIGS, fields, lane=lane, node_id=node_id)
     found: dict[str, Mapping[str, str] | Refusal] = {}
     for result in answer.results:
         refusal = refusal_of(result.error_code, result.error_message)
         found[result.resource_name] = refusal or {
             config.name: config.value
             for config in result.configs
-            if config.config_source == _SOURCE[kind] and config.value is not None
+            if config.config_source == _source(kind, result.resource_name)
+            and config.value is not None
         }
     return found
 
 
+def _source(kind: int, name: str) -> int:
+    if kind == TOPIC:
+        return _TOPIC_SOURCE
+    return _ALL_BROKERS_SOURCE if name == ALL_BROKERS else _ONE_BROKER_SOURCE
+
+
 async def alter_settings(
-    cluster: Cluster, changes: Sequence[SettingsChange]
+    cluster: Cluster, changes: Sequence[SettingsChange], *, node_id: int | None = None
 ) -> list[Refusal | None]:
     """Make each change; settings that it does not name stay as they are (KIP-339)."""
     fields = {
@@ -82,7 +94,7 @@ async def alter_settings(
         ],
         "validate_only": False,
     }
-    answer = await cluster.request(INCREMENTAL_ALTER_CONFIGS, fields)
+    answer = await cluster.request(INCREMENTAL_ALTER_CONFIGS, fields, node_id=node_id)
     outcomes = {
         (result.resource_type, result.resource_name): refusal_of(
             result.error_code, result.error_message

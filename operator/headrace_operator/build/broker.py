@@ -113,19 +113,15 @@ def claim(storage: Storage) -> Object:
     return spec | ({"storageClassName": storage.class_name} if storage.class_name else {})
 
 
-def advertised_host(
-    cluster: Cluster, broker: Broker, listener: Listener, facts: Facts
-) -> str | None:
-    """Where clients of a listener find the broker; None while that is not known."""
+def file_host(cluster: Cluster, broker: Broker, listener: Listener) -> str | None:
+    """Where clients of a listener find the broker, as its settings file says it; None where only
+    a load balancer will say (build/addresses.py)."""
     if listener.type == "Internal":
         name, namespace = cluster.metadata.name, cluster.metadata.namespace
         return names.broker_host(name, namespace, broker.pool.name, broker.id)
     if listener.host_template is not None:
         return listener.host_template.replace("{id}", str(broker.id))
-    if listener.type == "NodePort":
-        return "${env:HOST_IP}"
-    service = names.listener_service(cluster.metadata.name, listener.name, broker.id)
-    return facts.addresses.get(service)
+    return "${env:HOST_IP}" if listener.type == "NodePort" else None
 
 
 def _missing_port(cluster: Cluster, broker: Broker, facts: Facts) -> str | None:
@@ -144,13 +140,13 @@ def _properties(
     listeners = [f"CONTROL://:{CONTROL_PORT}"]
     advertised = [f"CONTROL://{control}:{CONTROL_PORT}"]
     for listener in cluster.spec.listeners:
-        host = advertised_host(cluster, broker, listener, facts)
+        listeners.append(f"{listener.name.upper()}://:{listener.port}")
+        host = file_host(cluster, broker, listener)
         if host is None:
             continue
         port = listener.port
         if listener.type == "NodePort":
             port = facts.node_ports[names.listener_service(name, listener.name, broker.id)]
-        listeners.append(f"{listener.name.upper()}://:{listener.port}")
         advertised.append(f"{listener.name.upper()}://{host}:{port}")
     return {
         "node.id": str(broker.id),

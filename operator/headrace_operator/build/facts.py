@@ -28,6 +28,8 @@ class Facts:
     """By Service: the port Kubernetes chose for it on every node."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By Service: the host name or address that a load balancer gave it."""
+    nodes: Mapping[int, str] = field(default_factory=dict)
+    """By broker: the address of the node that its pod is on."""
     etcd_secret_keys: frozenset[str] = frozenset()
     """What stands in the Secret of an external etcd."""
     etcd_initialized: bool = False

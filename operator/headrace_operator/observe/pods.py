@@ -24,6 +24,7 @@ def read_pod(pod: Object, *, node_lost: bool) -> Pod:
         ready=conditions.get("Ready", {}).get("status") == "True"
         and "deletionTimestamp" not in pod["metadata"],
         terminating="deletionTimestamp" in pod["metadata"],
+        node_address=status.get("hostIP", ""),
         failure=_node_failure(pod)
         if node_lost
         else _unschedulable(name, conditions) or _container_failure(name, status),

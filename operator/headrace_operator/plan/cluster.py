@@ -20,6 +20,7 @@ from headrace_operator.kinds import (
     key_of,
     kind_of,
 )
+from headrace_operator.plan.addresses import plan_addresses
 from headrace_operator.plan.certificates import plan_certificates
 from headrace_operator.plan.changes import quiet_changes, restart, volumes_of
 from headrace_operator.plan.cluster_actions import ClusterAction, EtcdAction, ReplaceMember
@@ -117,10 +118,20 @@ def facts_of(observed: ObservedCluster, membership: Membership, state: EtcdState
         brokers=membership.brokers,
         node_ports={name: port for name, port in ports.items() if port},
         addresses={name: address for name, address in addresses.items() if address},
+        nodes=_nodes(observed),
         etcd_secret_keys=observed.etcd_secret_keys or frozenset(),
         etcd_initialized=state is not None and state.initialized,
         prometheus=observed.surroundings.prometheus,
     )
+
+
+def _nodes(observed: ObservedCluster) -> dict[int, str]:
+    found = {}
+    for set_name, pod in observed.pods.items():
+        known = names.broker_of_set(observed.cluster.metadata.name, set_name)
+        if known is not None and pod.node_address:
+            found[known[1]] = pod.node_address
+    return found
 
 
 def _plan(
@@ -145,6 +156,7 @@ def _plan(
     )
     actions: list[ClusterAction] = [
         *(action for action in first if action is not None),
+        *plan_addresses(observed, facts_of(observed, membership, state)),
         *quiet_changes(observed, rendering, volumes, state, make_volumes=storage_class is None),
         *_disruption(observed, rendering, etcd_roll, roll, care),
         *plan_leftovers(observed, membership, rendering, settled=settled),

@@ -52,6 +52,14 @@ class AlterBrokerDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlterBrokerAddresses:
+    """Give one broker other addresses to tell its clients; with None those of its file."""
+
+    broker: int
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceMember:
     """Destructive: take a member of etcd out whose volume is gone, and count a new one, still
     empty, in its place. Done only if a fresh look finds the same, and all others well."""
@@ -76,7 +84,13 @@ class DisarmAlarm:
 
 EtcdAction: TypeAlias = ReplaceMember | Defragment | DisarmAlarm
 ClusterAction: TypeAlias = (
-    Apply | Restart | Drop | IssueCertificates | AlterBrokerDefaults | EtcdAction
+    Apply
+    | Restart
+    | Drop
+    | IssueCertificates
+    | AlterBrokerDefaults
+    | AlterBrokerAddresses
+    | EtcdAction
 )
 
 

@@ -33,6 +33,8 @@ class Pod:
     pod_hash: str
     ready: bool
     terminating: bool = False
+    node_address: str = ""
+    """status.hostIP: where node ports of the pod can be reached."""
     failure: Failure | None = None
 
 
@@ -135,6 +137,9 @@ class ObservedCluster:
     """Whether one of them is the default; None where they were not read."""
     held: Mapping[int, tuple[str, ...] | None] = field(default_factory=dict)
     """Partitions as topic/number by broker, of those that are to go; None where unknown."""
+    own_addresses: Mapping[int, str | None] = field(default_factory=dict)
+    """By broker id, of those that were asked and answered: the addresses it was given live, None
+    where it goes by its file."""
     defaults: Mapping[str, str] | None = None
     """The cluster-wide settings of the brokers; None where no broker answered."""
 
