@@ -122,6 +122,10 @@ class ClusterImage:
     quotas: PersistentMap[QuotaEntity, QuotaState] = field(default_factory=PersistentMap)
     held: PersistentMap[int, int] = field(default_factory=PersistentMap)
 
+    def controller_or(self, broker_id: int) -> int:
+        """The controller, or that broker while there is none that is registered."""
+        return self.controller_id if self.controller_id in self.brokers else broker_id
+
     def topic_by_id(self, topic_id: UUID) -> TopicState | None:
         """The topic of that id, or None: a re-created topic has another id."""
         name = self.topic_names.get(topic_id)

@@ -4,6 +4,7 @@ The codes were compared with Apache Kafka 4.3 by sending both the same requests.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ async def test_describe_cluster(rig: Rig) -> None:
             60, 1, include_cluster_authorized_operations=False, endpoint_type=endpoint_type
         )
         assert answer["error_code"] == code
+
+
+async def test_clients_are_told_whom_to_ask_while_there_is_no_controller(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = rig.broker.metadata
+    monkeypatch.setattr(metadata, "_shown", replace(metadata.image, controller_id=-1))
+    told = await rig(3, 7, topics=[], allow_auto_topic_creation=False)
+    assert told["controller_id"] == 1
+    told = await rig(60, 1, include_cluster_authorized_operations=False, endpoint_type=1)
+    assert told["controller_id"] == -1
 
 
 async def test_elections_are_not_needed_while_the_preferred_leader_leads(rig: Rig) -> None:

@@ -50,7 +50,8 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
             if state.endpoint(context.listener) is not None
         ],
         "cluster_id": image.cluster_id,
-        "controller_id": image.controller_id,
+        # librdkafka that is told of none waits out its request, also where there is one in 50 ms.
+        "controller_id": image.controller_or(broker.node_id),
         "topics": topics,
     }
     if 8 <= version <= 10:
