@@ -78,7 +78,9 @@ class Election:
                     continue
                 await self._wait(_RETRY_S)
                 continue
-            await self._wait(None)
+            # While there is none, not for news alone: that we registered may be told by the watch
+            # before the answer to it, and is then no news any more.
+            await self._wait(_RETRY_S if self._metadata.image.controller_id < 0 else None)
 
     async def _wait(self, timeout_s: float | None) -> None:
         """Until the metadata have news, or the time is up."""
