@@ -29,6 +29,11 @@ def _runtime(_world: World) -> str:
     return f"{len(_said('e2e.kubernetes.runtime_checks'))} checks hold"
 
 
+def _objects(_world: World) -> str:
+    """What a Cluster makes is accepted and quiet; bad input is said, and mending is enough."""
+    return f"{len(_said('e2e.kubernetes.cluster_checks'))} cases hold"
+
+
 def _rules(_world: World) -> str:
     """What the operator keeps for Topics and Quotas, and shows, with real brokers beside it."""
     return f"{len(_said('e2e.kubernetes.operator_rules'))} rules hold"
@@ -52,6 +57,7 @@ def _images(world: World) -> str:
 STEPS = [
     Step(name="resources refuse what is wrong, word for word", does=_resources, limit_s=120),
     Step(name="the operator's runtime holds what it promises", does=_runtime, limit_s=600),
+    Step(name="a Cluster's objects are accepted, bad input is mended", does=_objects, limit_s=120),
     Step(name="the operator keeps the rules of Topics and Quotas", does=_rules, limit_s=240),
     Step(name="images are built and every node has them", does=_images, limit_s=900),
     *plain_broker.STEPS,

@@ -24,6 +24,7 @@ RENDERS: dict[str, Sequence[str]] = {
         *SYSTEM,
         *("--set", "metrics.podMonitor.enabled=true", "--set", "image.pullSecrets[0].name=regcred"),
         *("--set", "brokerImage=registry.example/broker:1", "--set", "image.tag=v2"),
+        *("--set", "metrics.prometheusRule.enabled=true"),
     ),
 }
 

@@ -40,6 +40,7 @@ QUOTA_BYTES_MAX: Final = 2 * 2**30
 COMPACTION_RETENTION: Final = "1h"
 """History that a watch can resume from; brokers that were away longer read everything anew."""
 CONTAINER: Final = "etcd"
+METRICS_PORT_NAME: Final = "metrics"
 DATA_FOLDER: Final = "/var/lib/etcd"
 TLS_FOLDER: Final = "/etc/etcd"
 INITIAL_STATE: Final = "ETCD_INITIAL_CLUSTER_STATE"
@@ -204,7 +205,7 @@ def _pod(cluster: Cluster, etcd: ManagedEtcd, index: int, facts: Facts) -> Objec
         "ports": [
             {"name": "client", "containerPort": ETCD_PORT},
             {"name": "peer", "containerPort": ETCD_PEER_PORT},
-            {"name": "metrics", "containerPort": port},
+            {"name": METRICS_PORT_NAME, "containerPort": port},
         ],
         "resources": etcd.resources.document(),
         "securityContext": container_security(),

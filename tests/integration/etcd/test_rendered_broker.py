@@ -172,3 +172,20 @@ async def test_quotas_leave_its_control_listener_alone(
         control.close()
         outside.close()
     assert_no_bug(pod.output())
+
+
+async def test_a_node_of_ipv6_alone_is_told_as_its_address(
+    rendered: tuple[RenderedBroker, dict[str, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kubernetes gives status.hostIP bare; clients are told it bare, beside the port."""
+    made, port = rendered
+    monkeypatch.setenv("HOST_IP", "::1")
+    with Pod(tmp_path / "broker", made, port["INTERNAL"]):
+        address = Address("::1", port["OUT"])
+        connection = await Connection.open(address, client_id="c", timeout_ms=10_000)
+        asked = {"topics": [], "allow_auto_topic_creation": False}
+        (told,) = (await connection.request(METADATA, asked, version_max=7)).brokers
+        assert (told.host, told.port) == ("::1", 30_123)
+        connection.close()
