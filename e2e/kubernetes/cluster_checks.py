@@ -18,6 +18,7 @@ from headrace_operator.access import configuration
 from headrace_operator.kinds import CLUSTER, PERSISTENT_VOLUME_CLAIM, STATEFUL_SET
 
 from e2e.kubernetes.cluster_bad_input import BAD, mended
+from e2e.kubernetes.cluster_etcd import tended
 from e2e.kubernetes.cluster_monitored import monitored
 from e2e.kubernetes.cluster_pass import NAMESPACE, CountingKube, context_of, quiet
 from e2e.kubernetes.cluster_restore import restored
@@ -126,6 +127,7 @@ def main() -> int:
         tried = {case: check(w, case, CASES[case]) for case in chosen(CASES)}
         tried |= {case: mended(w, case) for case in chosen(BAD)}
         tried |= {case: restored(w) for case in chosen(["restore"])}
+        tried |= {case: tended(w) for case in chosen(["etcd member lost"])}
         tried |= {case: monitored(w) for case in chosen(["monitoring"])}
         for case, outcome in tried.items():
             try:
