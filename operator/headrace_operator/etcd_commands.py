@@ -7,7 +7,7 @@ certificate that etcd asks for.
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -60,14 +60,21 @@ def etcd_commands() -> None:
 @click.argument("cluster")
 @_NAMESPACE
 @_KUBECONFIG
-def snapshot(cluster: str, namespace: str, kubeconfig: Path | None) -> None:
+@click.option(
+    "--member", type=click.IntRange(min=0), help="Of this one.  [default: the first that is ready]"
+)
+def snapshot(cluster: str, namespace: str, kubeconfig: Path | None, member: int | None) -> None:
     """Write a snapshot of the etcd of CLUSTER to the standard output.
 
     It is whole only where this ends with 0; `etcdutl snapshot status` and a restore check it again.
     """
     if sys.stdout.isatty():
         raise click.UsageError("the snapshot goes to the standard output: redirect that to a file")
-    size = _run(kubeconfig, namespace, cluster, _save)
+
+    async def save(target: _Target) -> int:
+        return await _save(target, range(target.etcd.members) if member is None else (member,))
+
+    size = _run(kubeconfig, namespace, cluster, save)
     click.echo(f"wrote a snapshot of {size} bytes", err=True)
 
 
@@ -120,12 +127,12 @@ def _run(
         raise click.ClickException(str(failed)) from None
 
 
-async def _save(target: _Target) -> int:
+async def _save(target: _Target, indexes: Iterable[int]) -> int:
     metadata = target.cluster.metadata
     secret = await target.kube.get(
         SECRET, metadata.namespace, names.etcd_client_certificate(metadata.name)
     )
-    member = await _ready_member(target)
+    member = await _ready_member(target, indexes)
     written = 0
     async for piece in etcd_api.snapshot(member, etcd_api.tls(secret)):
         written += sys.stdout.buffer.write(piece)
@@ -133,9 +140,9 @@ async def _save(target: _Target) -> int:
     return written
 
 
-async def _ready_member(target: _Target) -> EtcdMember:
+async def _ready_member(target: _Target, indexes: Iterable[int]) -> EtcdMember:
     metadata = target.cluster.metadata
-    for index in range(target.etcd.members):
+    for index in indexes:
         pod_name = names.pod(names.etcd_member(metadata.name, index))
         status = (await target.kube.find(POD, metadata.namespace, pod_name) or {}).get("status", {})
         conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
@@ -143,7 +150,7 @@ async def _ready_member(target: _Target) -> EtcdMember:
             host = names.etcd_host(metadata.name, metadata.namespace, index)
             return EtcdMember(address=status["podIP"], host=host, port=ETCD_PORT)
     raise click.ClickException(
-        f"no etcd member of Cluster {metadata.namespace}/{metadata.name} is ready"
+        f"of Cluster {metadata.namespace}/{metadata.name} no such etcd member is ready"
     )
 
 

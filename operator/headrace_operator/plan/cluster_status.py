@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from headrace_operator.build import names
+from headrace_operator.build.addresses import bracketed
 from headrace_operator.build.object import annotation, digest
 from headrace_operator.crd.cluster_status import (
     BrokerStatus,
@@ -90,7 +91,8 @@ def _listener(observed: ObservedCluster, listener: Listener) -> ListenerStatus:
     balancer = (service.get("status") or {}).get("loadBalancer") or {}
     for found in balancer.get("ingress") or ():
         address = found.get("hostname") or found.get("ip")
-        return ListenerStatus(name=listener.name, bootstrap=f"{address}:{listener.port}")
+        host = bracketed(address)
+        return ListenerStatus(name=listener.name, bootstrap=f"{host}:{listener.port}")
     return ListenerStatus(name=listener.name)
 
 

@@ -13,7 +13,7 @@ from headrace_operator.plan.membership import Membership
 from headrace_operator.plan.observed_cluster import Failure, ObservedCluster
 from headrace_operator.plan.roll import Roll, Unit
 from headrace_operator.plan.verdict import Verdict, ready, reconciling, stalled
-from headrace_operator.plan.volume import unbound
+from headrace_operator.plan.volume import lost, unbound
 
 PARTITIONS_NAMED: Final = 3
 """In a sentence; the count says how many more there are."""
@@ -51,6 +51,9 @@ def _stuck(standing: Standing) -> Iterator[Verdict]:
     if etcd is not None:
         yield from stuck_etcd(standing.observed, etcd, standing.care)
         yield from majority_lost(etcd, standing.members, standing.etcd_roll)
+    gone = lost(standing.observed)
+    if gone is not None:
+        yield stalled("VolumeLost", gone)
     if standing.storage_class is not None:
         yield stalled("StorageClassNotFound", standing.storage_class)
     # Brokers end and start again while there is no etcd to register in: that is etcd's sentence.

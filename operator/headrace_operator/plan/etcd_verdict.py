@@ -77,7 +77,7 @@ def _alarm_cure(alarm: str) -> str:
             " meanwhile."
         )
     return (
-        "its members do not hold the same. Find out which one is wrong (its log, etcdctl endpoint"
-        " hashkv), delete its volume and its pod, and the others make a new member of it. Take a"
-        " snapshot first."
+        "its members do not hold the same, and etcd takes no more writes. Find out which one is"
+        " right (etcdctl endpoint hashkv), take a snapshot of that one (headrace-operator etcd"
+        " snapshot --member), and restore it (examples/restore.md)."
     )

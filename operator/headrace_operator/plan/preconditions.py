@@ -42,7 +42,8 @@ def refuse_names(observed: ObservedCluster, wanted: Iterable[Key]) -> Verdict | 
             continue
         what = f"{key.kind.name} {key.name}"
         if "deletionTimestamp" in live["metadata"]:
-            return _going(key.kind, what)
+            is_member = names.member_of(observed.cluster.metadata.name, key.name) is not None
+            return _going(key.kind, what, is_member=is_member)
         if not belongs(key.kind, live, observed.cluster):
             return _taken(what, live, observed.cluster)
     return None
@@ -127,13 +128,16 @@ def _secret_absent(observed: ObservedCluster) -> Verdict | None:
     )
 
 
-def _going(kind: Kind, what: str) -> Verdict:
+def _going(kind: Kind, what: str, *, is_member: bool) -> Verdict:
     if kind is not PERSISTENT_VOLUME_CLAIM:
         return reconciling("Deleting", f"{what} is still being deleted; it is made anew after.")
+    then = "an empty volume is made in its place"
+    if is_member:
+        then = "with three members of etcd it is then replaced, the only one is not made anew"
     return stalled(
         "VolumeDeleted",
         f"{what} was deleted by somebody and goes with its data once the pod that mounts it ends:"
-        " save what is to stay, then let that pod end; an empty volume is made in its place."
+        f" save what is to stay, then let that pod end; {then}."
         " Until then the operator restarts and changes nothing.",
     )
 

@@ -49,6 +49,18 @@ def waits_for_default(live: Object) -> bool:
     return phase == "Pending" and "storageClassName" not in live["spec"]
 
 
+def lost(observed: ObservedCluster) -> str | None:
+    """The sentence for a volume whose PersistentVolume is gone."""
+    for volume in observed.all_of(PERSISTENT_VOLUME_CLAIM):
+        if (volume.get("status") or {}).get("phase") == "Lost":
+            name, behind = volume["metadata"]["name"], volume["spec"].get("volumeName", "")
+            return (
+                f"PersistentVolume {behind} of volume {name} is gone: make it again over the same"
+                " data; where the data is gone, too, delete the volume and the pod that mounts it."
+            )
+    return None
+
+
 def unbound(observed: ObservedCluster) -> str | None:
     """The sentence for volumes that nobody provides."""
     if observed.default_class is not False:

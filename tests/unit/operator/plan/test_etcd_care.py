@@ -129,3 +129,22 @@ def test_members_that_differ_are_not_touched() -> None:
     observed = running()
     plan = plan_cluster(replace(observed, members={**observed.members, **wrong}))
     assert plan.actions == () and "do not hold the same" in plan.verdict.message
+
+
+def test_a_member_whose_volume_somebody_deletes_waits_for_its_pod_to_end() -> None:
+    observed = running()
+    volume = world.get(observed, PERSISTENT_VOLUME_CLAIM, "prod-etcd-1")
+    metadata = {**volume["metadata"], "deletionTimestamp": "2026-11-24T00:00:00Z"}
+    plan = plan_cluster(world.put(observed, {**volume, "metadata": metadata}))
+    assert (plan.actions, plan.verdict.reason) == ((), "VolumeDeleted")
+    assert "it is then replaced" in plan.verdict.message
+
+
+def test_a_volume_whose_data_is_gone_is_named() -> None:
+    observed = running()
+    volume = world.get(observed, PERSISTENT_VOLUME_CLAIM, "prod-etcd-1")
+    spec = {**volume["spec"], "volumeName": "pv-7"}
+    gone = {**volume, "spec": spec, "status": {"phase": "Lost"}}
+    plan = plan_cluster(world.put(observed, gone))
+    assert (plan.verdict.state, plan.verdict.reason) == (State.STALLED, "VolumeLost")
+    assert "PersistentVolume pv-7 of volume prod-etcd-1 is gone" in plan.verdict.message
