@@ -31,7 +31,8 @@ def _available(observed: ObservedCluster, plan: ClusterPlan) -> status.Says:
     serving = [unit.number for unit in plan.units if unit.serves]
     away = sorted({broker.id for broker in brokers} - set(serving))
     if brokers and not away:
-        return status.available(True, "AllBrokersServe", f"{len(brokers)} brokers serve.")
+        count = "1 broker serves" if len(brokers) == 1 else f"{len(brokers)} brokers serve"
+        return status.available(True, "AllBrokersServe", f"{count}.")
     if not brokers:
         return status.available(None, "Unknown", "It is not known which brokers there are.")
     shown = ", ".join(map(str, away[:10]))

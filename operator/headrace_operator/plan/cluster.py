@@ -206,9 +206,10 @@ def _disruption(
 def _suspended(waiting: list[ClusterAction], verdict: Verdict) -> Verdict:
     if not waiting:
         return verdict
+    what = "1 change waits" if len(waiting) == 1 else f"{len(waiting)} changes wait"
     return reconciling(
         "Suspended",
-        f"spec.suspend is true: {len(waiting)} changes wait until it is false.",
+        f"spec.suspend is true: {what} until it is false.",
     )
 
 
