@@ -1,5 +1,6 @@
 """etcd is stopped: records are written, read and committed all the same, and no pod notices."""
 
+import json
 import os
 import time
 
@@ -32,6 +33,8 @@ def _away(world: World) -> str:
     ready_s = time.monotonic() - started
     until(lambda: _made(world), what="a topic can be made again", timeout_s=60)
     made_s = time.monotonic() - started
+    until(lambda: _oldest_s(world) < 5, what="every broker follows etcd", timeout_s=60)
+    followed_s = time.monotonic() - started
     if demo.lives(demo.pods(world)) != before:
         raise AssertionError(f"pods were {before}, are {demo.lives(demo.pods(world))}")
     kept = [record for record in demo.records(world) if " away " not in record]
@@ -41,8 +44,8 @@ def _away(world: World) -> str:
     return (
         f"{AWAY_S:.0f} s without etcd: {rounds} rounds of {LINES_A_ROUND} records written, read"
         f" and committed, the slowest in {slowest_s:.1f} s; a new topic meanwhile:"
-        f' "{refused}"; no pod restarted or turned unready; Ready {ready_s:.1f} s and topics made'
-        f" {made_s:.1f} s after etcd was let come back"
+        f' "{refused}"; no pod restarted or turned unready; Ready {ready_s:.1f} s, topics made'
+        f" {made_s:.1f} s, every broker up to date {followed_s:.1f} s after etcd was let come back"
     )
 
 
@@ -88,6 +91,15 @@ def _made(world: World) -> bool:
     except RigFailed as fault:
         return "exists" in str(fault)  # An earlier try whose answer was lost.
     return True
+
+
+def _oldest_s(world: World) -> float:
+    """How old the metadata of the broker that is furthest behind is."""
+    ages = []
+    for pod in demo.pods(world):
+        path = f"/api/v1/namespaces/default/pods/{pod}:9404/proxy/status"
+        ages.append(json.loads(world.kubectl("get", "--raw", path))["metadata_age_seconds"])
+    return float(max(ages))
 
 
 def _observed(world: World) -> bool:

@@ -17,6 +17,8 @@ POD = f"{CLUSTER}-a-{VICTIM}-0"
 
 
 def _pod_deleted(world: World) -> str:
+    # Without keys kcat puts whole batches into some of the partitions.
+    demo.produce(world, [f"before {number}" for number in range(200)])
     before, cluster_id, led = demo.records(world), _cluster_id(world), _led(world)
     uid = demo.pods(world)[POD]["metadata"]["uid"]
     started = time.monotonic()

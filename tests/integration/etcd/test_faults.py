@@ -17,6 +17,7 @@ from e2e.kafka.process import LOOPBACK, free_ports
 from e2e.rig import pki
 from e2e.rig.etcd import Etcd
 from tests.integration.etcd.conftest import MakeStore, options
+from tests.integration.etcd.proxy import Proxy
 from tests.store_contract import first, put
 
 T = TypeVar("T")
@@ -235,3 +236,22 @@ def test_it_runs_on_the_brokers_own_loop(etcd: Etcd) -> None:
         await store.close()
 
     uvloop.run(main())
+
+
+async def test_a_member_that_stays_away_is_looked_up_anew(
+    etcd: Etcd, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look-up is a channel's: one that is kept may ask the former address for minutes."""
+    monkeypatch.setattr("headrace.meta.etcd.members._RENEWED_AFTER_S", 0.2)
+    async with await Proxy.open(etcd.endpoints[0]) as proxy:
+        store = make_store(etcd, endpoints=(proxy.address,), **QUICK)
+        watched = store.watch("/", await put(store, "/k", b"before"))
+        [member] = store._members._members
+        await proxy.down()
+        async with asyncio.timeout(DEADLINE_S):
+            while store._members._members == [member]:
+                with pytest.raises(Unavailable):
+                    await store.get("/k")
+        await proxy.up()
+        revision = await put_at_last(store, "/k", b"after")
+        assert (await first(watched))[0].revision == revision

@@ -54,14 +54,17 @@ def words(fault: BaseException) -> str:
 
 
 class Member:
-    """One endpoint. `token` goes with each call where etcd's authentication is on."""
+    """One endpoint. `token` goes with each call where etcd's authentication is on; `made` is the
+    event loop's time at which its channel was opened."""
 
-    __slots__ = ("auth", "channel", "checked", "endpoint", "kv", "lease", "maintenance",
+    __slots__ = ("auth", "channel", "checked", "endpoint", "kv", "lease", "made", "maintenance",
                  "preparing", "token", "watch")  # fmt: skip
 
-    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, endpoint: str, credentials: grpc.ChannelCredentials | None, *, made: float
+    ) -> None:
         target = f"dns:///{endpoint}"
-        self.endpoint = endpoint
+        self.endpoint, self.made = endpoint, made
         if credentials is None:
             self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         else:

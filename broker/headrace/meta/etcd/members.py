@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 _FILES_EVERY_S: Final = 5.0
 """Time between two looks at the certificate and password files."""
+_RENEWED_AFTER_S: Final = 5.0
+"""Age of a channel without a connection before it gives way to a new one. Where its name did not
+resolve for a while, gRPC asks for it again after up to two minutes, and tries the former address
+until then; a pod of Kubernetes comes back under another one."""
 _TOKEN_REFUSED: Final = (
     "invalid auth token",
     "revision of auth store is old",
@@ -40,6 +44,7 @@ class Members:
         self._current = options.first_endpoint % len(options.endpoints)
         self._members: list[Member] = []
         self._token = ""
+        self._trust: Any = None
         self._stamp: list[tuple[int, int, int]] = []
         self._look_at = 0.0
         self._closing: set[asyncio.Task[None]] = set()
@@ -86,6 +91,7 @@ class Members:
         member.checked = False
         self._token_refused(member, words(fault))
         self._next(member)
+        self._renew(member)
         return f"etcd at {member.endpoint} did not answer: {words(fault)}"
 
     async def close(self) -> None:
@@ -103,6 +109,22 @@ class Members:
     def _next(self, member: Member) -> None:
         if member in self._members and self._members[self._current] is member:
             self._current = (self._current + 1) % len(self._members)
+
+    def _renew(self, member: Member) -> None:
+        """Another channel in place of one that has no connection, so that names resolve anew."""
+        if self.closed or member not in self._members or member.connected():
+            return
+        if self._loop.time() - member.made >= _RENEWED_AFTER_S:
+            self._members[self._members.index(member)] = self._made(member.endpoint)
+            self._close(member)
+
+    def _made(self, endpoint: str) -> Member:
+        return Member(endpoint, self._trust, made=self._loop.time())
+
+    def _close(self, member: Member) -> None:
+        closing = self._loop.create_task(member.channel.close(self.timeout_s))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _once(self, member: Member, call: Callable[[Member], Awaitable[T]]) -> T:
         """One call; again only where etcd refused the token, which means that it did nothing."""
@@ -170,13 +192,11 @@ class Members:
         stamp = [_stamp(name) for name in self.options.files]
         if self._members and stamp == self._stamp:
             return
-        credentials = self._credentials()
+        self._trust = self._credentials()
         self._stamp, self._token = stamp, ""
         for member in self._members:
-            closing = self._loop.create_task(member.channel.close(self.timeout_s))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        self._members = [Member(endpoint, credentials) for endpoint in self.options.endpoints]
+            self._close(member)
+        self._members = [self._made(endpoint) for endpoint in self.options.endpoints]
 
     def _credentials(self) -> Any:
         options = self.options
