@@ -10,7 +10,7 @@ from headrace.base.image import BrokerState, ClusterImage, Endpoint, PartitionSt
 from headrace.base.persistent_map import PersistentMap
 from headrace.config.broker import BrokerSettings
 from headrace.config.topic import LogSettings
-from headrace.core.controller import OFFSETS_TOPIC, NewTopic
+from headrace.core.controller import OFFSETS_TOPIC
 from headrace.server.apis import HANDLERS
 from headrace.server.dispatch import RequestContext
 from headrace.server.groups import Groups
@@ -161,7 +161,6 @@ class MemoryBroker:
         )
         self.partitions = MemoryPartitions()
         self.clock = StillClock()
-        self.controller = self
         self.reserve = MemoryRoom()
         self.groups = Groups(self)  # type: ignore[arg-type]
 
@@ -188,12 +187,11 @@ class MemoryBroker:
         self.groups.follow(self.metadata.image)
 
     async def auto_create(self, name: str) -> Refusal | None:
-        return await self.groups.create_topic(name)
-
-    async def create_topic(self, request: NewTopic) -> TopicState:
-        self.create(request.name, request.partition_count)
-        topic: TopicState = self.metadata.image.topics[request.name]
-        return topic
+        new = self.groups.new_topic(name)
+        if isinstance(new, Refusal):
+            return new
+        self.create(new.name, new.partition_count)
+        return None
 
     async def call(self, key: int, version: int, /, **fields: Any) -> Any:
         """One request through the wire both ways."""

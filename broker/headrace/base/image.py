@@ -36,6 +36,8 @@ class BrokerState:
     rack: str | None = None
     draining: bool = False
     continues: int | None = None
+    token: str = field(default="", repr=False)
+    """Known only to who reads the metadata store: by it brokers know each other's requests."""
 
     def endpoint(self, listener: str) -> Endpoint | None:
         """The address for clients that came in through `listener`."""

@@ -171,6 +171,7 @@ def encode_broker(broker: BrokerState) -> bytes:
         "incarnation": str(broker.incarnation),
         "endpoints": [[e.listener, e.host, e.port] for e in broker.endpoints],
         "rack": broker.rack,
+        "token": broker.token,
     }
     if broker.continues is not None:
         fields["continues"] = broker.continues
@@ -186,4 +187,5 @@ def decode_broker(key: str, value: bytes, broker_id: int, epoch: int) -> BrokerS
         endpoints=tuple(Endpoint(listener=n, host=h, port=p) for n, h, p in fields["endpoints"]),
         rack=fields["rack"],
         continues=fields.get("continues"),
+        token=fields.get("token", ""),
     )

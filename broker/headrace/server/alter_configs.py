@@ -1,7 +1,9 @@
 """What AlterConfigs and IncrementalAlterConfigs share: checks in Kafka's order, then the write."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from headrace.base.errors import Code, Refusal
@@ -21,6 +23,8 @@ from headrace.core.overrides import (
 )
 from headrace.core.resources import BROKER, CLIENT_METRICS, GROUP, TOPIC, check_node
 from headrace.server import logs
+from headrace.server.dispatch import Fields, RequestContext
+from headrace.server.outcome import outcome
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -28,11 +32,79 @@ if TYPE_CHECKING:
 Decision = Callable[[Mapping[str, str]], Mapping[str, str] | Refusal]
 
 
-def refuse_twice(resources: Iterable[Any]) -> dict[tuple[int, str], Refusal]:
-    """Resources that one request names more than once."""
-    times = Counter((r.resource_type, r.resource_name) for r in resources)
-    refusal = Refusal(Code.INVALID_REQUEST, "Each resource must appear at most once.")
-    return {where: refusal for where, count in times.items() if count > 1}
+class Done(Enum):
+    """A resource that the broker that was asked has dealt with itself."""
+
+    DONE = "done"
+
+
+DONE = Done.DONE
+
+
+async def alter_anywhere(
+    broker: "Broker",
+    api_key: int,
+    request: Any,
+    context: RequestContext,
+    here: Callable[[Any], Refusal | Done | None],
+) -> Fields:
+    """Each resource is refused or done `here`, or else goes to the controller; in order."""
+    times = Counter((r.resource_type, r.resource_name) for r in request.resources)
+    twice = Refusal(Code.INVALID_REQUEST, "Each resource must appear at most once.")
+    told: list[Fields | None] = []
+    for resource in request.resources:
+        kind, name = resource.resource_type, resource.resource_name
+        found = twice if times[kind, name] > 1 else here(resource)
+        refusal = None if found is DONE else found
+        told.append(None if found is None else _response(kind, name, refusal))
+    rest = [r for r, one in zip(request.resources, told, strict=True) if one is None]
+    if rest:
+        asked = dataclasses.replace(request, resources=tuple(rest))
+        answer = await broker.forwarding.execute(api_key, asked, context)
+        answers = iter(answer["responses"])
+        told = [next(answers) if one is None else one for one in told]
+        return {**answer, "responses": told}
+    return {"responses": told}
+
+
+async def alter_all(
+    broker: "Broker",
+    request: Any,
+    changes_of: Callable[[Any], Sequence[Change]],
+    *,
+    replace: bool = False,
+) -> Fields:
+    """At the controller: change each resource, or only say whether it could be."""
+    responses = []
+    for resource in request.resources:
+        kind, name = resource.resource_type, resource.resource_name
+        changes, dry = changes_of(resource), request.validate_only
+        refusal = await alter_resource(
+            broker, kind, name, changes, replace=replace, validate_only=dry
+        )
+        responses.append(_response(kind, name, refusal))
+    return {"responses": responses}
+
+
+def _response(kind: int, name: str, refusal: Refusal | None) -> Fields:
+    return {"resource_type": kind, "resource_name": name, **outcome(refusal)}
+
+
+def refuse_here(
+    broker: "Broker", resource: Any, changes: Sequence[Change], *, replace: bool = False
+) -> Refusal | None:
+    """What one broker alone can judge: the settings that its own file has go under these."""
+    name = resource.resource_name
+    if resource.resource_type != BROKER or not name:
+        return None
+    refusal = check_changes(changes) or check_node(name, broker.node_id, "Node id")
+    if refusal is not None:
+        return refusal
+    before = broker.metadata.image.settings.get(("broker", name), {})
+    after = altered({} if replace else before, changes, keys_of(BROKER))
+    if isinstance(after, Refusal):
+        return after
+    return refuse_broker(broker.metadata.static, before, after, name)
 
 
 def keys_of(kind: int) -> Mapping[str, Key]:

@@ -23,11 +23,12 @@ from headrace.server import crash, metadata_store
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.cold_readers import ColdReaders
-from headrace.server.controller import Charge, Controller, free
+from headrace.server.controller import Controller
 from headrace.server.disk_reserve import DiskReserve
-from headrace.server.dispatch import Dispatcher
+from headrace.server.dispatch import Dispatcher, RequestContext
 from headrace.server.election import Election
 from headrace.server.flusher import Flusher
+from headrace.server.forwarding import Forwarding
 from headrace.server.groups import Groups
 from headrace.server.housekeeping import Housekeeping
 from headrace.server.http import HttpEndpoint
@@ -174,6 +175,8 @@ class Broker:
         self.status.cluster_id, self.status.metadata = self.metadata.cluster_id, self.metadata
         self.controller = Controller(self.metadata, store)
         self.election = Election(self.metadata, store, self.controller)
+        self.forwarding = Forwarding(self)
+        self._started.callback(self.forwarding.close)
         if not self.data_dir.was_clean:
             await self._raise_leader_epochs()
 
@@ -272,6 +275,7 @@ class Broker:
     def _image_changed(self, old: ClusterImage, new: ClusterImage) -> None:
         self.partitions.follow(old, new)
         self.groups.follow(new)
+        self.forwarding.follow(old, new)
         for name in old.topics:
             if name not in new.topics:
                 self.traffic.forget(name)
@@ -283,11 +287,14 @@ class Broker:
                 listener.configure(self.settings)
             self.metadata.advertise(self.kafka_endpoints)
 
-    async def auto_create(self, name: str, charge: Charge = free) -> Refusal | None:
-        """Create a topic that was asked for; requests for the same one share the work."""
+    async def auto_create(self, name: str, context: RequestContext | None = None) -> Refusal | None:
+        """Create a topic that a client asked for, or that we need ourselves (no context).
+
+        Requests for the same one share the work.
+        """
         task = self._creating.get(name)
         if task is None:
-            task = self.loop.create_task(self._create(name, charge))
+            task = self.loop.create_task(self._create(name, context))
             self._creating[name] = task
             task.add_done_callback(lambda _: self._creating.pop(name, None))
         done, _ = await asyncio.wait({task}, timeout=_AUTO_CREATE_WAIT_S)
@@ -295,16 +302,19 @@ class Broker:
             return Refusal(Code.LEADER_NOT_AVAILABLE, f"topic {name} is being created")
         return task.result()
 
-    async def _create(self, name: str, charge: Charge) -> Refusal | None:
+    async def _create(self, name: str, context: RequestContext | None) -> Refusal | None:
+        new: NewTopic | Refusal = NewTopic(name=name)
         if name in INTERNAL_TOPICS:
-            refusal = await self.groups.create_topic(name)
-            await self.partitions.all_open()
-            return refusal
-        made = await self.controller.create_topic(NewTopic(name=name), charge=charge)
+            new, context = self.groups.new_topic(name), None
+        if isinstance(new, Refusal):
+            return new
+        refusal = await self.forwarding.create_topic(new, context)
         await self.partitions.all_open()
-        if isinstance(made, Refusal) and made.code != Code.TOPIC_ALREADY_EXISTS:
-            return made
-        return None
+        if refusal is None or refusal.code is Code.TOPIC_ALREADY_EXISTS:
+            return None
+        if name in INTERNAL_TOPICS:
+            log.error("an internal topic could not be created", topic=name, why=refusal.message)
+        return refusal
 
     def group_metrics(self) -> Iterable[str]:
         """Lines of /metrics about groups and their lag."""

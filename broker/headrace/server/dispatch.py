@@ -19,7 +19,7 @@ from headrace.server.connection import Answer, Connection, Outcome
 from headrace.server.loop_time import LoopTime
 from headrace.wire import messages
 from headrace.wire.framing import ProtocolError, RequestHeader, read_header
-from headrace.wire.versions import API_VERSIONS, APIS, PRODUCE
+from headrace.wire.versions import API_VERSIONS, APIS, ENVELOPE, PRODUCE
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -38,6 +38,8 @@ class RequestContext:
     listener: str
     peer_host: str
     principal: str = "User:ANONYMOUS"
+    forwarded: bool = False
+    """Asked of another broker, which sent it on to the controller."""
 
 
 class Dispatcher:
@@ -64,7 +66,9 @@ class Dispatcher:
                 return _unsupported_api_versions(header)
             # Produce v0-v2 are advertised (KAFKA-18659) and answered with an error of their own.
             if api is None or key != PRODUCE or not 0 <= version < api.served_from:
-                raise ProtocolError(f"API key {key} version {version} is not served here")
+                raise _not_served(header)
+        if key == ENVELOPE and not self._broker.forwarding.serves(listener):
+            raise _not_served(header)
         self._requests.count(key)
         if self.quotas.active:
             self.quotas.begin()
@@ -116,7 +120,7 @@ class Dispatcher:
         fields: Fields,
         spent_ns: int | None = None,
     ) -> bytes | None:
-        if self.quotas.active:
+        if self.quotas.active and header.api_key != ENVELOPE:  # Brokers are no clients.
             wait_ms = self.quotas.answered(connection, header.client_id, fields, spent_ns)
             if wait_ms and messages.tells_throttle_time(header.api_key, header.api_version):
                 fields = {**fields, "throttle_time_ms": wait_ms}
@@ -155,6 +159,12 @@ class Dispatcher:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _not_served(header: RequestHeader) -> ProtocolError:
+    return ProtocolError(
+        f"API key {header.api_key} version {header.api_version} is not served here"
+    )
 
 
 def _unsupported_api_versions(header: RequestHeader) -> bytes:

@@ -13,7 +13,7 @@ import structlog
 
 from headrace.base.image import ClusterImage
 from headrace.meta.keys import encode
-from headrace.meta.store import CreateRevision, Done, Put, Store
+from headrace.meta.store import CreateRevision, Delete, Done, Put, Store
 from headrace.server import crash
 from headrace.server.controller import Controller, Leftovers
 from headrace.server.metadata import Metadata
@@ -42,10 +42,14 @@ class Election:
         self._task.add_done_callback(crash.on_bug)
 
     async def close(self) -> None:
-        """Stop taking part; a key that is held goes with the broker's lease."""
+        """Stop taking part, and hand the key on: closing the partitions may take a while."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        image, keys = self._metadata.image, self._metadata.keys
+        if image.controller_id == self._metadata.node_id and len(image.brokers) > 1:
+            guard = CreateRevision(keys.controller, image.controller_epoch)
+            await self._store.txn([guard], [Delete(keys.controller)])
 
     def _changed(self, old: ClusterImage, new: ClusterImage) -> None:
         """Listener of the metadata: on the loop, in order of revision."""

@@ -11,7 +11,7 @@ import structlog
 
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import ClusterImage
-from headrace.core.controller import OFFSETS_TOPIC, offsets_topic
+from headrace.core.controller import OFFSETS_TOPIC, NewTopic, offsets_topic
 from headrace.core.coordinator import Answer, Now, Outcome
 from headrace.core.groups.group import GroupState
 from headrace.core.groups.shard import GroupShard
@@ -83,17 +83,13 @@ class Groups(Coordinator[GroupShard]):
             return None
         return await self._broker.auto_create(self.topic)
 
-    async def create_topic(self, name: str) -> Refusal | None:
-        """Create an internal topic with the settings its coordinator needs, or say why not."""
+    def new_topic(self, name: str) -> NewTopic | Refusal:
+        """An internal topic with the settings its coordinator needs, or why there is none."""
         if name != self.topic:
             return Refusal(
                 Code.INVALID_TOPIC_EXCEPTION, f"{name} is internal and nothing here uses it yet."
             )
-        made = await self._broker.controller.create_topic(offsets_topic(self._broker.settings))
-        if isinstance(made, Refusal) and made.code is not Code.TOPIC_ALREADY_EXISTS:
-            log.error("the offsets topic could not be created", why=made.message)
-            return made
-        return None
+        return offsets_topic(self._broker.settings)
 
     # Asking. A group's id that no record can hold is refused before anybody computes with it.
 

@@ -9,11 +9,13 @@ import structlog
 from headrace.config.broker import BrokerSettings
 from headrace.server.connection import SCRATCH_BYTES, Connection, Outcome
 from headrace.server.dispatch import Dispatcher
-from headrace.wire.versions import PRODUCE
+from headrace.wire.versions import ENVELOPE, PRODUCE
 
 log = structlog.get_logger("headrace.listener")
 
 _IDLE_SWEEP_S = 30.0
+_ENVELOPE_BYTES = 64 * 1024
+"""What an envelope adds to the request in it: the caller, with a client id of up to 32 KiB."""
 
 
 class Listener:
@@ -64,6 +66,8 @@ class Listener:
         """Produce carries data; every other request has no reason to be large (decision 18)."""
         if api_key == PRODUCE:
             return self._settings.socket_request_max_bytes
+        if api_key == ENVELOPE:
+            return self._settings.request_control_max_bytes + _ENVELOPE_BYTES
         return self._settings.request_control_max_bytes
 
     def execute(self, connection: Connection, frame: memoryview) -> Outcome:

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 from typing import Any, Final
 from uuid import UUID
 
@@ -116,6 +116,11 @@ class Metadata:
         return self._builder
 
     @property
+    def own(self) -> BrokerState | None:
+        """Our registration as it was written last; None before the first."""
+        return self._own
+
+    @property
     def cluster_id(self) -> str:
         return self.image.cluster_id
 
@@ -193,6 +198,7 @@ class Metadata:
             endpoints=endpoints,
             rack=rack,
             continues=continues,
+            token=token_hex(),
         )
         await self._claim(self._wanted)
         await self.reached(self.epoch)

@@ -6,6 +6,7 @@ Answers are nested mappings with Kafka's field names in snake case, `_ms` kept, 
 
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -87,6 +88,22 @@ def read_response(api_key: int, version: int, frame: bytes | memoryview) -> Any:
         except (IndexError, VarintError):
             raise ProtocolError("the frame ends inside the response header") from None
     return decode.read(message_class(api_key, version, RESPONSE), frame, position)[0]
+
+
+def fields_of(entity: Any) -> Mapping[str, Any]:
+    """A message that was read as what it is written from: Kafka's names, times in ms."""
+    declared: Any = type(entity)
+    schema = schema_of(declared)
+    specs = (*schema.fields, *schema.tagged)
+    return {spec.name: _plain(getattr(entity, spec.kio_name)) for spec in specs}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return ms(value)
+    return fields_of(value) if is_dataclass(value) else value
 
 
 def response_header_flexible(api_key: int, version: int) -> bool:

@@ -1,6 +1,7 @@
 """The table of API keys: which versions we advertise and serve, and from which they are flexible.
 
-The ranges are Apache Kafka 4.3's. What is not in the table is not advertised.
+The ranges are Apache Kafka 4.3's. What is not in the table is not advertised; Envelope is for
+brokers alone.
 """
 
 from typing import Final, NamedTuple
@@ -39,6 +40,7 @@ DESCRIBE_CLIENT_QUOTAS: Final = 48
 ALTER_CLIENT_QUOTAS: Final = 49
 DESCRIBE_QUORUM: Final = 55
 UPDATE_FEATURES: Final = 57
+ENVELOPE: Final = 58
 DESCRIBE_CLUSTER: Final = 60
 DESCRIBE_PRODUCERS: Final = 61
 LIST_CONFIG_RESOURCES: Final = 74
@@ -97,6 +99,7 @@ _TABLE = (
     (ALTER_CLIENT_QUOTAS, "AlterClientQuotas", 0, 1, 1),
     (DESCRIBE_QUORUM, "DescribeQuorum", 0, 2, 0),
     (UPDATE_FEATURES, "UpdateFeatures", 0, 2, 0),
+    (ENVELOPE, "Envelope", 0, 0, 0),
     (DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, 0),
     (DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, 0),
     (LIST_CONFIG_RESOURCES, "ListConfigResources", 0, 1, 0),

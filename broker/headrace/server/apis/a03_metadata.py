@@ -114,8 +114,7 @@ async def _create(
         return refusal
     if not (may_create and broker.settings.auto_create_topics_enable):
         return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name}")
-    mutations = broker.quotas.mutations(context.listener, context.client_id, strict=True)
-    refusal = await broker.auto_create(name, mutations.charge)
+    refusal = await broker.auto_create(name, context)
     if refusal is not None and refusal.code == Code.THROTTLING_QUOTA_EXCEEDED:
         # An answer of Metadata has no such error; its client asks again, as in Kafka.
         return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, refusal.message)

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 from headrace.base.errors import Code
 from headrace.core import features
 from headrace.server.dispatch import Fields, RequestContext
-from headrace.wire.versions import APIS
+from headrace.wire.versions import APIS, ENVELOPE
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
 
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
-_API_KEYS = [
+_FOR_BROKERS = [
     {"api_key": api.key, "min_version": api.advertised_from, "max_version": api.max_version}
     for api in APIS.values()
 ]
+_FOR_CLIENTS = [listed for listed in _FOR_BROKERS if listed["api_key"] != ENVELOPE]
 
 
 def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
@@ -34,7 +35,9 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     image = broker.metadata.image
     return {
         "error_code": Code.NONE,
-        "api_keys": _API_KEYS,
+        "api_keys": _FOR_BROKERS
+        if broker.forwarding.advertises(context.listener)
+        else _FOR_CLIENTS,
         "supported_features": [
             {"name": name, "min_version": low, "max_version": high}
             for name, (low, high) in sorted(features.SUPPORTED.items())

@@ -6,10 +6,11 @@ Skipped: AlterConfigs knows no settings of groups and of client metrics.
 
 from typing import TYPE_CHECKING, Any
 
+from headrace.base.errors import Refusal
 from headrace.core.overrides import Change
-from headrace.server.alter_configs import alter_resource, refuse_twice
+from headrace.server.alter_configs import alter_all, alter_anywhere, refuse_here
 from headrace.server.dispatch import Fields, RequestContext
-from headrace.server.outcome import outcome
+from headrace.wire.versions import ALTER_CONFIGS
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
 
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Replace each resource's settings, or only say whether it could be done."""
-    twice = refuse_twice(request.resources)
-    responses = []
-    for resource in request.resources:
-        kind, name = resource.resource_type, resource.resource_name
-        changes = [Change(config.name, config.value) for config in resource.configs]
-        refusal = twice.get((kind, name)) or await alter_resource(
-            broker, kind, name, changes, replace=True, validate_only=request.validate_only
-        )
-        responses.append({"resource_type": kind, "resource_name": name, **outcome(refusal)})
-    return {"responses": responses}
+
+    def here(resource: Any) -> Refusal | None:
+        return refuse_here(broker, resource, _changes(resource), replace=True)
+
+    return await alter_anywhere(broker, ALTER_CONFIGS, request, context, here)
+
+
+async def at_controller(broker: "Broker", request: Any, _context: RequestContext) -> Fields:
+    """The same, of what the broker that was asked found no fault with."""
+    return await alter_all(broker, request, _changes, replace=True)
+
+
+def _changes(resource: Any) -> list[Change]:
+    return [Change(config.name, config.value) for config in resource.configs]

@@ -6,11 +6,19 @@ Skipped: IncrementalAlterConfigs knows no settings of groups and of client metri
 
 from typing import TYPE_CHECKING, Any
 
+from headrace.base.errors import Refusal
 from headrace.core.overrides import Change
 from headrace.core.resources import BROKER_LOGGER
-from headrace.server.alter_configs import alter_loggers, alter_resource, refuse_twice
+from headrace.server.alter_configs import (
+    DONE,
+    Done,
+    alter_all,
+    alter_anywhere,
+    alter_loggers,
+    refuse_here,
+)
 from headrace.server.dispatch import Fields, RequestContext
-from headrace.server.outcome import outcome
+from headrace.wire.versions import INCREMENTAL_ALTER_CONFIGS
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -18,17 +26,20 @@ if TYPE_CHECKING:
 
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Apply each resource's operations, or only say whether they could be."""
-    twice = refuse_twice(request.resources)
-    responses = []
-    for resource in request.resources:
-        kind, name = resource.resource_type, resource.resource_name
-        changes = [Change(c.name, c.value, c.config_operation) for c in resource.configs]
-        refusal = twice.get((kind, name))
-        if refusal is None and kind == BROKER_LOGGER:
-            refusal = alter_loggers(broker, name, changes, request.validate_only)
-        elif refusal is None:
-            refusal = await alter_resource(
-                broker, kind, name, changes, validate_only=request.validate_only
-            )
-        responses.append({"resource_type": kind, "resource_name": name, **outcome(refusal)})
-    return {"responses": responses}
+
+    def here(resource: Any) -> Refusal | Done | None:
+        changes, name = _changes(resource), resource.resource_name
+        if resource.resource_type == BROKER_LOGGER:
+            return alter_loggers(broker, name, changes, request.validate_only) or DONE
+        return refuse_here(broker, resource, changes)
+
+    return await alter_anywhere(broker, INCREMENTAL_ALTER_CONFIGS, request, context, here)
+
+
+async def at_controller(broker: "Broker", request: Any, _context: RequestContext) -> Fields:
+    """The same, of what the broker that was asked found no fault with."""
+    return await alter_all(broker, request, _changes)
+
+
+def _changes(resource: Any) -> list[Change]:
+    return [Change(c.name, c.value, c.config_operation) for c in resource.configs]
