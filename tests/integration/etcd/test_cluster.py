@@ -149,7 +149,7 @@ def test_settings_are_changed_at_any_broker(cluster: Cluster, node: int) -> None
     assert value(TOPIC, name, "retention.ms") == "123456"
     assert value(BROKER, str(node), "log.retention.ms") == f"70000{node}"
     assert value(BROKER, "", "log.retention.bytes") == f"90000{node}"
-    assert alter((BROKER, str(node), "log.retention.ms", "no number")) == [Code.INVALID_CONFIG]
+    assert alter((BROKER, str(node), "log.retention.ms", "no number")) == [Code.INVALID_REQUEST]
 
 
 def test_features_are_changed_at_any_broker(cluster: Cluster) -> None:
