@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ async def alter_anywhere(
     api_key: int,
     request: Any,
     context: RequestContext,
-    here: Callable[[Any], Refusal | Done | None],
+    here: Callable[[Any], Awaitable[Refusal | Done | None]],
 ) -> Fields:
     """Each resource is refused or done `here`, or else goes to the controller; in order."""
     times = Counter((r.resource_type, r.resource_name) for r in request.resources)
@@ -54,7 +54,7 @@ async def alter_anywhere(
     told: list[Fields | None] = []
     for resource in request.resources:
         kind, name = resource.resource_type, resource.resource_name
-        found = twice if times[kind, name] > 1 else here(resource)
+        found = twice if times[kind, name] > 1 else await here(resource)
         refusal = None if found is DONE else found
         told.append(None if found is None else _response(kind, name, refusal))
     rest = [r for r, one in zip(request.resources, told, strict=True) if one is None]
@@ -90,21 +90,25 @@ def _response(kind: int, name: str, refusal: Refusal | None) -> Fields:
     return {"resource_type": kind, "resource_name": name, **outcome(refusal)}
 
 
-def refuse_here(
-    broker: "Broker", resource: Any, changes: Sequence[Change], *, replace: bool = False
-) -> Refusal | None:
-    """What one broker alone can judge: the settings that its own file has go under these."""
-    name = resource.resource_name
-    if resource.resource_type != BROKER or not name:
+async def alter_own(
+    broker: "Broker",
+    resource: Any,
+    changes: Sequence[Change],
+    *,
+    replace: bool = False,
+    validate_only: bool,
+) -> Refusal | Done | None:
+    """Change this broker's own settings; None where the resource is not about one broker.
+
+    A broker writes them itself: it alone can tell what goes with its file, and needs no controller.
+    """
+    kind, name = resource.resource_type, resource.resource_name
+    if kind != BROKER or not name:
         return None
-    refusal = check_changes(changes) or check_node(name, broker.node_id, "Node id")
-    if refusal is not None:
-        return refusal
-    before = broker.metadata.image.settings.get(("broker", name), {})
-    after = altered({} if replace else before, changes, keys_of(BROKER))
-    if isinstance(after, Refusal):
-        return after
-    return refuse_broker(broker.metadata.static, before, after, name)
+    refusal = await alter_resource(
+        broker, kind, name, changes, replace=replace, validate_only=validate_only
+    )
+    return refusal or DONE
 
 
 def keys_of(kind: int) -> Mapping[str, Key]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.base.errors import Refusal
 from headrace.core.overrides import Change
-from headrace.server.alter_configs import alter_all, alter_anywhere, refuse_here
+from headrace.server.alter_configs import Done, alter_all, alter_anywhere, alter_own
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.wire.versions import ALTER_CONFIGS
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Replace each resource's settings, or only say whether it could be done."""
 
-    def here(resource: Any) -> Refusal | None:
-        return refuse_here(broker, resource, _changes(resource), replace=True)
+    async def here(resource: Any) -> Refusal | Done | None:
+        changes, dry = _changes(resource), request.validate_only
+        return await alter_own(broker, resource, changes, replace=True, validate_only=dry)
 
     return await alter_anywhere(broker, ALTER_CONFIGS, request, context, here)
 

@@ -15,7 +15,7 @@ from headrace.server.alter_configs import (
     alter_all,
     alter_anywhere,
     alter_loggers,
-    refuse_here,
+    alter_own,
 )
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.wire.versions import INCREMENTAL_ALTER_CONFIGS
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """Apply each resource's operations, or only say whether they could be."""
 
-    def here(resource: Any) -> Refusal | Done | None:
-        changes, name = _changes(resource), resource.resource_name
+    async def here(resource: Any) -> Refusal | Done | None:
+        changes, dry = _changes(resource), request.validate_only
         if resource.resource_type == BROKER_LOGGER:
-            return alter_loggers(broker, name, changes, request.validate_only) or DONE
-        return refuse_here(broker, resource, changes)
+            return alter_loggers(broker, resource.resource_name, changes, dry) or DONE
+        return await alter_own(broker, resource, changes, validate_only=dry)
 
     return await alter_anywhere(broker, INCREMENTAL_ALTER_CONFIGS, request, context, here)
 
