@@ -86,9 +86,13 @@ def topics_found(w: World) -> list[Figure]:
             operator = s.operator()
             until("all Topics are Ready", lambda: len(watch.ready) == USUAL, 120)
             took = max(at for _, at in watch.ready.values()) - began
-    what = f"{USUAL} Topics there, the operator started: from its start to the last Ready"
+            cpu, memory = operator.cpu_s(), _memory(USUAL, operator)
+    what = (
+        f"{USUAL} Topics there, the operator started: from its start to the last Ready"
+        f" ({cpu:.1f} s of a core were its own)"
+    )
     found = Figure(what=what, limit=STARTED_S_MAX, value=took, unit="s")
-    return [found, _memory(USUAL, operator)]
+    return [found, memory]
 
 
 def failover(w: World) -> list[Figure]:

@@ -38,6 +38,20 @@ class PersistentMap(Mapping[K, V], Generic[K, V]):
     def __len__(self) -> int:
         return self._size
 
+    def changed_since(self, old: "PersistentMap[K, V]") -> Iterator[K]:
+        """The keys whose value is not the very object that it was, new and gone ones included.
+
+        Costs O(changed) where this mapping was made from `old`, for they share what is the same.
+        """
+        for before, after in zip(old._buckets, self._buckets, strict=True):
+            if before is after:
+                continue
+            was, now = before or {}, after or {}
+            for key, value in now.items():
+                if key not in was or was[key] is not value:
+                    yield key
+            yield from (key for key in was if key not in now)
+
     def set(self, key: K, value: V) -> "PersistentMap[K, V]":
         """This mapping with `key` bound to `value`."""
         bucket = dict(self._buckets[_bucket_of(key)] or {})

@@ -276,7 +276,7 @@ class Broker:
         self.partitions.follow(old, new)
         self.groups.follow(new)
         self.forwarding.follow(old, new)
-        for name in old.topics:
+        for name in new.topics.changed_since(old.topics):
             if name not in new.topics:
                 self.traffic.forget(name)
         if old.quotas is not new.quotas:

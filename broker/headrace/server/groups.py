@@ -64,9 +64,9 @@ class Groups(Coordinator[GroupShard]):
 
     def _forget_deleted(self, old: ClusterImage, new: ClusterImage) -> None:
         gone = []
-        for name, topic in old.topics.items():
-            left = new.topics.get(name)
-            if left is not topic and (left is None or left.topic_id != topic.topic_id):
+        for name in new.topics.changed_since(old.topics):
+            topic, left = old.topics.get(name), new.topics.get(name)
+            if topic is not None and (left is None or left.topic_id != topic.topic_id):
                 gone.append(name)
         if not gone:
             return

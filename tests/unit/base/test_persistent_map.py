@@ -40,3 +40,19 @@ def test_a_change_copies_little() -> None:
     changed = big.set(5, 0)
     shared = sum(a is b for a, b in zip(big._buckets, changed._buckets, strict=True))
     assert shared == len(big._buckets) - 1
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.none() | st.integers(0, 2)), max_size=20),
+    st.integers(0, 20),
+)
+def test_what_changed_since_an_older_version(steps: list[Step], since: int) -> None:
+    versions: list[PersistentMap[str, list[int]]] = [PersistentMap()]
+    for key, value in steps:
+        now = versions[-1]
+        versions.append(now.remove(key) if value is None else now.set(key, [value]))
+    old, new = versions[min(since, len(steps))], versions[-1]
+    wanted = {key for key in {*old, *new} if old.get(key) is not new.get(key)}
+    changed = list(new.changed_since(old))
+    assert set(changed) == wanted and len(changed) == len(wanted)
