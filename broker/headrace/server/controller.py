@@ -267,13 +267,8 @@ class Controller:
         decision: Callable[[Mapping[str, str]], Mapping[str, str] | Refusal],
         *,
         validate_only: bool = False,
-        own: bool = False,
     ) -> Refusal | None:
-        """The same for ("broker", ""), all brokers, or ("broker", "1"), one of them.
-
-        A broker writes its `own` settings whoever is the controller: nobody else does, and only
-        it can tell what fits.
-        """
+        """The same for ("broker", ""), all brokers, or ("broker", "1"), one of them."""
         async with self._turn:
             image = self._metadata.image
             before = image.settings.get((resource, name), {})
@@ -285,7 +280,7 @@ class Controller:
             key = self._keys.settings(resource, name)
             revision = image.settings_revisions.get((resource, name), 0)
             write: Operation = Put(key, encode({"settings": dict(after)})) if after else Delete(key)
-            return await self._commit((ModRevision(key, revision),), [write], as_controller=not own)
+            return await self._commit((ModRevision(key, revision),), [write])
 
     async def update_features(
         self, updates: Sequence[FeatureUpdate], *, validate_only: bool = False
