@@ -400,6 +400,8 @@ def test_more_connections_than_allowed(make_broker: MakeBroker) -> None:
     ("line", "words"),
     [
         ("num.partitoins=3", ("num.partitoins",)),
+        ("num.partitoins=3\nzookeeper.connect=z:1", ("num.partitoins", "zookeeper.connect")),
+        ("listeners=SSL://:0", ("SSL", "plain TCP")),
         ("num.partitions=many", ("num.partitions", "many")),
         ("num.partitions=0", ("num.partitions", "0")),
         ("log.cleanup.policy=shred", ("log.cleanup.policy", "shred")),
@@ -410,9 +412,10 @@ def test_more_connections_than_allowed(make_broker: MakeBroker) -> None:
 )
 def test_a_bad_setting_stops_the_start(tmp_path: Path, line: str, words: tuple[str, ...]) -> None:
     file, data = tmp_path / "broker.properties", tmp_path / "data"
-    file.write_text(f"log.dirs={data}\nhttp.port=0\nlisteners=PLAINTEXT://:0\n{line}\n")
+    given = "" if line.startswith("listeners") else "listeners=PLAINTEXT://:0\n"
+    file.write_text(f"log.dirs={data}\nhttp.port=0\n{given}{line}\n")
     sources = [(["broker", "--config", str(file)], str(file))]
-    if "=" in line and not line.startswith("listeners"):
+    if "=" in line and "\n" not in line and not line.startswith("listeners"):
         ours = ["dev", "--data-dir", str(data), "--kafka-port", "0", "--http-port", "0"]
         sources.append(([*ours, "--set", line], "--set"))
     for command, where in sources:

@@ -260,6 +260,28 @@ def test_two_brokers_on_one_folder_are_refused(make_broker: MakeBroker) -> None:
     produce(broker, "still", [(b"k", b"v")])
 
 
+def test_records_whose_metadata_is_lost_are_left_as_they_are(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    produce(broker, "precious", [(b"k", b"v")])
+    broker.stop()
+    kept = {file.name: file.read_bytes() for file in broker.data_dir.glob("metadata.sqlite*")}
+    for name in kept:
+        (broker.data_dir / name).unlink()
+    command = ["dev", "--data-dir", str(broker.data_dir), "--kafka-port", "0", "--http-port", "0"]
+    refused = subprocess.run(
+        [str(executable()), *command], capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert refused.returncode == 1
+    assert "precious-0" in refused.stderr and "restore the store" in refused.stderr
+    assert (broker.data_dir / "precious-0").is_dir()
+    for file in broker.data_dir.glob("metadata.sqlite*"):
+        file.unlink()
+    for name, content in kept.items():
+        (broker.data_dir / name).write_bytes(content)
+    broker.start()
+    assert read_to_end(broker, "precious") == [(b"k", b"v")]
+
+
 def test_a_port_that_is_taken_is_named(make_broker: MakeBroker, tmp_path: Path) -> None:
     broker = make_broker()
     for kafka, http in ((broker.kafka_port, 0), (0, broker.http_port)):

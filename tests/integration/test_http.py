@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import struct
 import urllib.error
 import urllib.request
 
@@ -107,7 +109,23 @@ def test_health_and_unknown_pages(broker: Headrace) -> None:
     assert http(broker, "/healthz") == (200, "ok\n")
     assert http(broker, "/readyz") == (200, "ready\n")
     assert http(broker, "/nothing")[0] == 404
+    assert "/metrics" in http(broker, "/")[1]
+    assert http(broker, "/metrics", "HEAD") == (200, "")
     assert http(broker, "/metrics", "DELETE")[0] == 405
+
+
+def test_a_reader_that_goes_in_the_middle_is_no_bug(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    create_topic(broker, "wide", 400)
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", broker.http_port), timeout=10) as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert peer.recv(1)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert http(broker, "/healthz") == (200, "ok\n")
+    broker.stop()
+    assert "Traceback" not in broker.output()
 
 
 def events(said: str) -> list[dict[str, object]]:

@@ -7,7 +7,9 @@ from headrace.base.image import Endpoint
 from headrace.config.broker import BrokerSettings
 from headrace.config.key import SettingError
 
-_EVERYWHERE: Final = ("", "0.0.0.0", "::")
+_NOT_SERVED: Final = ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
+"""In Kafka these names stand for a protocol; a listener of that name would be taken for safe."""
+EVERYWHERE: Final = ("", "0.0.0.0", "::")
 """Hosts to listen on that nobody can connect to."""
 
 
@@ -32,13 +34,18 @@ def agree_on_listeners(settings: BrokerSettings) -> None:
     names = [e.listener for e in endpoints_of("listeners", settings.listeners)]
     if not names:
         raise SettingError("listeners", "", "there must be at least one")
+    for name, text in zip(names, settings.listeners, strict=True):
+        if name in _NOT_SERVED:
+            raise SettingError(
+                "listeners", text, f"{name} is not served in this release, only plain TCP"
+            )
     key = "advertised.listeners"
     advertised = endpoints_of(key, settings.advertised_listeners)
     for endpoint, text in zip(advertised, settings.advertised_listeners, strict=True):
         if endpoint.listener not in names:
             known = ", ".join(names)
             raise SettingError(key, text, f"there is no such listener; listeners has {known}")
-        if endpoint.host in _EVERYWHERE or not endpoint.port:
+        if endpoint.host in EVERYWHERE or not endpoint.port:
             raise SettingError(key, text, "it must be a host and a port that clients can reach")
     control = settings.control_listener_name
     if advertised and control in names and all(e.listener != control for e in advertised):

@@ -26,7 +26,11 @@ def broker_keys() -> Mapping[str, Key]:
 def canonical(values: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The same settings under their canonical keys. Raises SettingError where one stands twice."""
     found: dict[str, str] = {}
-    for name, text in values:
+    pairs = list(values)
+    strangers = [name for name, _ in pairs if ALIASES.get(name, name) not in broker_keys()]
+    if len(strangers) > 1:
+        raise SettingError(", ".join(strangers), None, "there are no such broker settings")
+    for name, text in pairs:
         key = ALIASES.get(name, name)
         if key not in broker_keys():
             raise unknown(name, [*broker_keys(), *ALIASES], "broker")
@@ -111,6 +115,8 @@ def _agree(settings: BrokerSettings) -> None:
             f"socket.request.max.bytes={settings.socket_request_max_bytes}",
         )
     agree_on_listeners(settings)
+    if "," in settings.data_dir:
+        raise SettingError("log.dirs", settings.data_dir, "a broker has one folder for its data")
     if settings.metadata_store == "etcd":
         _agree_on_etcd(settings)
 

@@ -147,6 +147,12 @@ def create_partitions(
         return Refusal(
             Code.UNKNOWN_TOPIC_OR_PARTITION, f"There is no topic named '{request.name}'."
         )
+    if topic.name == OFFSETS_TOPIC:
+        return Refusal(
+            Code.INVALID_PARTITIONS,
+            f"{topic.name} keeps its number of partitions: with another, groups would be looked "
+            "for where their offsets are not.",
+        )
     have = len(topic.partitions)
     if request.partition_count == have:
         return Refusal(Code.INVALID_PARTITIONS, f"Topic already has {have} partition(s).")

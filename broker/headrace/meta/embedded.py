@@ -50,6 +50,8 @@ INSERT OR IGNORE INTO state VALUES ('revision', 1), ('lease', 0), ('format', 1);
 """
 _NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 """The file, or its shared memory, cannot grow. The transaction was rolled back."""
+_RESTORE: Final = "restore it from a copy: without it the records beside it cannot be read"
+_CURES: Final = {sqlite3.SQLITE_NOTADB: _RESTORE, sqlite3.SQLITE_CORRUPT: _RESTORE}
 _COLUMNS: Final = "key, value, create_revision, mod_revision, lease"
 
 
@@ -183,7 +185,8 @@ class EmbeddedStore:
             self._on_disk_full()
             return await self._loop.run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise Unavailable(f"the metadata file {self._path}: {error}") from error
+            cure = _CURES.get(getattr(error, "sqlite_errorcode", 0), "check the disk")
+            raise Unavailable(f"the metadata file {self._path}: {error}; {cure}") from error
 
     def _after(self, revision: int) -> list[tuple[Change, ...]]:
         """The changes after a revision; a watcher is mostly at the end, so look from there."""

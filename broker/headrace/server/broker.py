@@ -15,11 +15,12 @@ from headrace.base.errors import Code, Refusal
 from headrace.base.image import INTERNAL_TOPICS, ClusterImage, Endpoint
 from headrace.base.units import INT32_MAX
 from headrace.config.broker import BrokerSettings
-from headrace.config.listeners import advertised, endpoints_of
+from headrace.config.listeners import EVERYWHERE, advertised, endpoints_of
 from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
 from headrace.server import crash, metadata_store
+from headrace.server.bind_fault import bind_fault
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
 from headrace.server.cold_readers import ColdReaders
@@ -165,8 +166,8 @@ class Broker:
             static=self._static,
             cluster_id=self.data_dir.cluster_id,
             keys=metadata_store.keys_of(first),
-            # A folder that comes from elsewhere is adopted by a store of its own alone.
-            holdings=self.data_dir.partition_folders() if shared else (),
+            # A folder that comes from Apache Kafka is adopted, by a store of its own alone.
+            holdings=self.data_dir.partition_folders() if shared or self.data_dir.was_ours else (),
         )
         self.metadata.fenced.add_done_callback(self._fenced)
         await self._answered(self.metadata.start)
@@ -240,11 +241,9 @@ class Broker:
             try:
                 port = await listener.open(wanted.host, wanted.port)
             except OSError as error:
-                raise StartError(
-                    f"cannot listen on {wanted.listener}://{wanted.host}:{wanted.port}: "
-                    f"{_why(error)}; another broker may be running there: stop it, or choose "
-                    "another port with --kafka-port, or in listeners"
-                ) from error
+                address = f"{wanted.listener}://{wanted.host}:{wanted.port}"
+                where = "listeners; dev: --host, --kafka-port"
+                raise StartError(bind_fault(address, error, where)) from error
             self.listeners.append(listener)
             endpoints.append(replace(wanted, host=_reachable(wanted.host), port=port))
         self._bound = tuple(endpoints)
@@ -256,10 +255,8 @@ class Broker:
         try:
             self.http_port = await http.open(host, port)
         except OSError as error:
-            raise StartError(
-                f"cannot listen on port {port} for HTTP: {_why(error)}; choose another with "
-                "--http-port, or in http.port"
-            ) from error
+            where = "http.host, http.port; dev: --http-port"
+            raise StartError(bind_fault(f"{host}:{port} for HTTP", error, where)) from error
 
     async def _settle(self) -> None:
         """After ready: load what the first requests would load, and keep it out of the GC."""
@@ -372,12 +369,6 @@ class Broker:
         await asyncio.gather(*self._background, return_exceptions=True)
 
 
-def _why(error: OSError) -> str:
-    """The system's words: asyncio's own repeat the address, as a tuple."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else str(error.strerror or error)
-
-
 def _reachable(host: str) -> str:
     """What clients are told where we listen on every interface and nothing is advertised."""
-    return "localhost" if host in ("", "0.0.0.0", "::") else host
+    return "localhost" if host in EVERYWHERE else host

@@ -58,7 +58,8 @@ class Election:
             # What nobody counts is known here, before the first topic that we shall make: all of
             # it is from terms that are over, and their writes can no longer happen.
             self._leftovers = self._controller.leftovers() if mine else None
-            log.info("the controller changed", broker=new.controller_id, ours=mine)
+            if len(new.brokers) > 1:
+                log.info("the controller changed", broker=new.controller_id, ours=mine)
         self._news.set()
 
     @property

@@ -4,10 +4,11 @@ Healthy means that the loop turns, which answering shows; ready means recovered 
 and is not unset by a metadata store that is away (design.md, probes).
 """
 
+import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from headrace.server import logs, metrics
 
@@ -26,6 +27,7 @@ class HttpEndpoint:
         app[_BROKER] = broker
         app.add_routes(
             [
+                web.get("/", _index),
                 web.get("/metrics", _metrics),
                 web.get("/healthz", _healthz),
                 web.get("/readyz", _readyz),
@@ -47,14 +49,22 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
 
+async def _index(request: web.Request) -> web.Response:
+    return web.Response(text="/metrics\n/healthz\n/readyz\n/status\n/loglevel\n")
+
+
 async def _metrics(request: web.Request) -> web.StreamResponse:
     if not request.app[_BROKER].ready:
         return await _readyz(request)
     response = web.StreamResponse(headers={"Content-Type": _TEXT})
-    await response.prepare(request)
-    async for chunk in _encoded(request.app[_BROKER]):
-        await response.write(chunk)
-    await response.write_eof()
+    try:
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            async for chunk in _encoded(request.app[_BROKER]):
+                await response.write(chunk)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # Whoever asked has gone, as `curl | head` does.
     return response
 
 
@@ -77,11 +87,16 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _status(request: web.Request) -> web.Response:
     broker = request.app[_BROKER]
     described = broker.status.describe(ready=broker.ready)
-    return web.json_response({**described, "progress": broker.progress})
+    return web.json_response({**described, "progress": broker.progress}, dumps=_line)
+
+
+def _line(value: object) -> str:
+    return json.dumps(value) + "\n"
 
 
 async def _get_level(request: web.Request) -> web.Response:
-    return web.json_response({name: logs.level_of(name) for name in (logs.ROOT, *logs.LOGGERS)})
+    levels = {name: logs.level_of(name) for name in (logs.ROOT, *logs.LOGGERS)}
+    return web.json_response(levels, dumps=_line)
 
 
 async def _put_level(request: web.Request) -> web.Response:

@@ -10,9 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+import structlog
 import uvloop
 
 from headrace.base.invariant import Bug
+from headrace.base.version import VERSION
+from headrace.config.listeners import EVERYWHERE, endpoints_of
 from headrace.config.table import broker_settings
 from headrace.meta.embedded import NewerFormat
 from headrace.meta.keys import UnknownFormat
@@ -22,6 +25,8 @@ from headrace.server.broker import Broker, StartError
 from headrace.server.metadata import MetadataError
 from headrace.storage.data_dir import DataDirError
 from headrace.storage.disk import DiskFault, DiskFull
+
+log = structlog.get_logger("headrace.broker")
 
 EXIT_FAILED: Final = 1
 
@@ -41,7 +46,7 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
     _raise_file_limit()
     gc.set_threshold(_GC_ALLOCATIONS, 20, 20)
     try:
-        return uvloop.run(_serve(settings, began))
+        return uvloop.run(_serve(settings, began, for_people=for_people))
     except (
         StartError,
         MetadataError,
@@ -58,7 +63,7 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
         crash.now(bug)
 
 
-async def _serve(settings: Mapping[str, str], began: float) -> int:
+async def _serve(settings: Mapping[str, str], began: float, *, for_people: bool) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_unhandled)
     stopping = asyncio.Event()
@@ -69,6 +74,9 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
         if not await _started(broker, stopping):
             return 0
         print(_ready_line(broker, time.monotonic() - began), flush=True)
+        if not for_people:
+            log.info("the broker has started", **_told(broker))
+        _warn_of_localhost(broker)
         broker.failed.add_done_callback(lambda _: stopping.set())
         await stopping.wait()
         failed = broker.failed.done()
@@ -77,6 +85,8 @@ async def _serve(settings: Mapping[str, str], began: float) -> int:
     if failed:
         print(f"headrace stops: {broker.failed.result()}", file=sys.stderr)
         return EXIT_FAILED
+    if not for_people:
+        log.info("the broker has stopped, everything is on disk")
     if sys.stdout.isatty():
         print("headrace has stopped; everything is on disk", flush=True)
     return 0
@@ -100,10 +110,29 @@ def _ready_line(broker: Broker, seconds: float) -> str:
     kafka = " ".join(f"kafka://{e.host}:{e.port}" for e in broker.kafka_endpoints)
     host = broker.settings.http_host or "localhost"
     http = f" http://{host}:{broker.http_port}/metrics" if broker.http_port >= 0 else ""
-    return (
-        f"headrace is ready: {kafka}{http} "
-        f"({len(broker.partitions)} partitions, after {seconds:.2f} s)"
-    )
+    count = len(broker.partitions)
+    partitions = "1 partition" if count == 1 else f"{count} partitions"
+    return f"headrace is ready: {kafka}{http} ({partitions}, after {seconds:.2f} s)"
+
+
+def _told(broker: Broker) -> dict[str, object]:
+    return {
+        "version": VERSION,
+        "node_id": broker.node_id,
+        "cluster_id": broker.cluster_id,
+        "log_dirs": broker.data_dir.path,
+    }
+
+
+def _warn_of_localhost(broker: Broker) -> None:
+    """Listening for other machines and telling them "localhost" helps none of them."""
+    settings = broker.settings
+    hosts = [e.host for e in endpoints_of("listeners", settings.listeners)]
+    if any(host in EVERYWHERE for host in hosts) and not settings.advertised_listeners:
+        log.warning(
+            "clients on other machines are told localhost: name this broker in "
+            "advertised.listeners, as PLAINTEXT://host.example:9092"
+        )
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -30,6 +30,8 @@ log = structlog.get_logger("headrace.log")
 _CLOSING_THREADS = 16
 """Syncs at once: the file system's journal commits them together."""
 _ROOM_RETRY_S = 1.0
+_SHOWN_MAX = 10
+"""Names in one line of the log."""
 _SLICE_S = 0.002
 """Long work gives the loop back after this long (decision 2)."""
 
@@ -110,7 +112,13 @@ class Partitions:
 
         Folders that belong to no topic are set aside as strays, never deleted. Raises DiskFault.
         """
-        self._data_dir.set_aside_strays({topic.topic_id for topic in image.topics.values()})
+        strays = self._data_dir.set_aside_strays({t.topic_id for t in image.topics.values()})
+        if strays:
+            log.warning(
+                "folders of topics that the metadata does not know are set aside, not deleted",
+                folders=strays[:_SHOWN_MAX],
+                count=len(strays),
+            )
         began = self._loop.time()
         for topic in image.topics.values():
             settings = self._metadata.log_settings(topic)

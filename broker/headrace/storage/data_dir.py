@@ -43,13 +43,14 @@ class DataDir:
     """Open with `DataDir.open`, which locks it; `close` unlocks.
 
     `cluster_id` is None until the directory is claimed. `was_clean`: the last process closed
-    every log; `clean_broker_epoch` is what it noted then, -1 where that is not known.
+    every log; `clean_broker_epoch` is what it noted then, -1 where that is not known. `was_ours`: a
+    Headrace broker has had it before, so its partitions were known to a metadata store.
     `open_segments` is the bound on descriptors that every log in here shares.
     """
 
     __slots__ = ("_lock", "_log_starts", "_meta", "_outdated", "_recovery_points", "_topic_ids",
                  "_writing", "clean_broker_epoch", "cluster_id", "directory_id", "disk", "node_id",
-                 "open_segments", "path", "was_clean")  # fmt: skip
+                 "open_segments", "path", "was_clean", "was_ours")  # fmt: skip
 
     def __init__(self, disk: Disk, path: str, node_id: int, lock: Lock) -> None:
         """For `open`."""
@@ -61,6 +62,7 @@ class DataDir:
         self.cluster_id: str | None = None
         self.directory_id = ""
         self.was_clean = False
+        self.was_ours = False
         self.clean_broker_epoch = _UNKNOWN_EPOCH
         self._recovery_points: dict[tuple[str, int], int] = {}
         self._log_starts: dict[tuple[str, int], int] = {}
@@ -82,8 +84,8 @@ class DataDir:
         lock = disk.lock(f"{path}/{_LOCK}")
         if lock is None:
             raise DataDirError(
-                f"{path} is in use by another broker: stop that one, or give this one a "
-                "--data-dir of its own"
+                f"{path} is in use by another broker: stop that one, or give this one a data "
+                "folder of its own (log.dirs; dev: --data-dir)"
             )
         data_dir = cls(disk, path, node_id, lock)
         try:
@@ -105,6 +107,7 @@ class DataDir:
             text = self.disk.read(path).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return
+        self.was_ours = True
         version = text.removeprefix("version=")
         if not version.isdigit() or int(version) > FORMAT_VERSION:
             raise DataDirError(
@@ -122,7 +125,7 @@ class DataDir:
         if meta.get("version") != "1":
             raise DataDirError(
                 f"{path} has version {meta.get('version')}, only 1 is known: this directory "
-                "belongs to another Kafka, give the broker a --data-dir of its own"
+                "belongs to another Kafka, give the broker a data folder of its own (log.dirs)"
             )
         owner = meta.get("node.id")
         if owner != str(self.node_id):

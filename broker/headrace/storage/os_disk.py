@@ -18,6 +18,7 @@ from typing_extensions import Buffer
 from headrace.storage.disk import DiskFault, DiskFull, FileStat
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_RIGHT: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _CREATE_MODE: Final = 0o644
@@ -31,7 +32,10 @@ _PROBE_EVERY_BYTES: Final = 128 * 1024
 def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
     if error.errno in _NO_ROOM:
         return DiskFull(f"no room left to {action} {path}: free space on its file system")
-    return DiskFault(f"cannot {action} {path}: {error.strerror or error}; check the disk")
+    cure = (
+        "give the broker's user the right to it" if error.errno in _NO_RIGHT else "check the disk"
+    )
+    return DiskFault(f"cannot {action} {path}: {error.strerror or error}; {cure}")
 
 
 @contextmanager

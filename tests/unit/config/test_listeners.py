@@ -21,6 +21,8 @@ BOTH = {"listeners": "IN://:9092,CONTROL://:9091"}
         ({"listeners": "A://h:²"}, "NAME://host:port"),
         ({"listeners": "A://h/:1"}, "NAME://host:port"),
         ({"listeners": "A://:1,A://:2"}, "listeners=A://:2: the listener A is there twice"),
+        ({"listeners": "SSL://:9093"}, "SSL is not served in this release, only plain TCP"),
+        ({"listeners": "A://:1,SASL_SSL://:2"}, "listeners=SASL_SSL://:2: SASL_SSL is not served"),
         ({"advertised.listeners": "OUT://h:1"}, "no such listener; listeners has PLAINTEXT"),
         ({"advertised.listeners": "PLAINTEXT://h"}, "NAME://host:port"),
         ({"advertised.listeners": "PLAINTEXT://:9092"}, "a host and a port that clients can"),

@@ -31,6 +31,7 @@ def test_field_names_are_kafkas_keys_with_underscores() -> None:
     ("name", "text", "message"),
     [
         ("log.retention.hour", "1", "closest is log.retention.hours"),
+        ("log.dirs", "/a,/b", "log.dirs=/a,/b: a broker has one folder for its data"),
         ("num.partitions", "0", "num.partitions=0: the value must be at least 1"),
         ("num.partitions", "many", "num.partitions=many: it is not a whole number"),
         ("num.partitions", "3000000000", "not a whole number from -2147483648 to 2147483647"),
@@ -137,3 +138,9 @@ def test_texts_are_as_kafka_writes_them() -> None:
     assert text_of(0.5) == "0.5"
     key = broker_keys()["log.cleaner.io.max.bytes.per.second"]
     assert (key.kind, text_of(key.default)) == (Kind.DOUBLE, "1.7976931348623157E308")
+
+
+def test_every_stranger_is_named_at_once() -> None:
+    pairs = [("process.roles", "broker"), ("node.id", "1"), ("zookeeper.connect", "z:2181")]
+    with pytest.raises(SettingError, match=r"^process\.roles, zookeeper\.connect: there are no"):
+        canonical(pairs)

@@ -9,7 +9,14 @@ from headrace.base.image import NO_LEADER, BrokerState, ClusterImage, PartitionS
 from headrace.base.persistent_map import PersistentMap
 from headrace.config.broker import BrokerSettings
 from headrace.core import controller
-from headrace.core.controller import PREFERRED, UNCLEAN, MorePartitions, Names, NewTopic
+from headrace.core.controller import (
+    OFFSETS_TOPIC,
+    PREFERRED,
+    UNCLEAN,
+    MorePartitions,
+    Names,
+    NewTopic,
+)
 
 
 def image(*alive: int, partition: PartitionState | None = None) -> ClusterImage:
@@ -110,6 +117,15 @@ def test_added_partitions_have_the_topics_replication_factor() -> None:
     more = MorePartitions(name="t", partition_count=4)
     refused = controller.create_partitions(image(1, 2, 3, partition=LED_BY_2), more)
     assert code(refused) is Code.INVALID_REPLICATION_FACTOR
+
+
+def test_the_offsets_topic_keeps_its_partitions() -> None:
+    topic = TopicState(name=OFFSETS_TOPIC, topic_id=UUID(int=9), partitions=(ALONE,))
+    before = replace(image(1, 2, 3), topics=PersistentMap().set(topic.name, topic))
+    refused = controller.create_partitions(
+        before, MorePartitions(name=OFFSETS_TOPIC, partition_count=4)
+    )
+    assert code(refused) is Code.INVALID_PARTITIONS
 
 
 def test_a_folder_name_that_no_file_system_holds_is_refused() -> None:

@@ -11,7 +11,8 @@ _EPILOG = """\b
 Example:
   headrace broker --config /etc/headrace/broker.properties
 
-The file has one KEY=VALUE a line, with Kafka's keys. Logs are JSON lines on standard output.
+The file has one KEY=VALUE a line, with Kafka's keys. Logs are JSON lines on standard output,
+beside the one ready line.
 """
 
 

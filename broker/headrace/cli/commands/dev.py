@@ -11,6 +11,12 @@ from headrace.cli.settings_file import settings_of
 DATA_DIR = "headrace-data"
 """In the current folder: a developer sees what the broker writes, and deletes it to start anew."""
 
+_DEFAULTS = {
+    "log.dirs": DATA_DIR,
+    # Nobody waits for more members here: Kafka's quick start has 0 as well, its default is 3 s.
+    "group.initial.rebalance.delay.ms": "0",
+}
+
 _EPILOG = """\b
 Example:
   headrace dev --data-dir /tmp/log --set num.partitions=4
@@ -74,7 +80,7 @@ def command(
     flags = {key: value for key, value in ours.items() if given[key]}
     if data_dir is not None:
         flags["log.dirs"] = str(data_dir)
-    settings = settings_of(config, sets, flags, {**ours, "log.dirs": DATA_DIR})
+    settings = settings_of(config, sets, flags, {**ours, **_DEFAULTS})
     from headrace.server.main import run  # only once the settings are known to be good
 
     return run(settings, for_people=sys.stdout.isatty() or sys.stderr.isatty())

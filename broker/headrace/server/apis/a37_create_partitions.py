@@ -1,6 +1,7 @@
 """CreatePartitions v0-v3. Behaviour: counts and assignments are checked as Kafka 4.3 checks
 them; the new partitions of a topic appear together.
 
+Skipped: CreatePartitions refuses __consumer_offsets: its groups would no longer be found.
 Skipped: CreatePartitions waits until the partitions are there whatever timeout_ms says.
 """
 
