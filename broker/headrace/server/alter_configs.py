@@ -177,12 +177,11 @@ async def _alter_broker(
         after = decision(before)
         if isinstance(after, Refusal):
             return after
-        # One broker's were judged by it: its settings file may be another than ours.
-        refusal = None if name else refuse_broker(broker.metadata.static, before, after, name)
-        return refusal or after
+        return refuse_broker(broker.metadata.static, before, after, name) or after
 
-    return await broker.controller.alter_settings(
-        "broker", name, decide, validate_only=validate_only
+    refusal = check_node(name, broker.node_id, "Node id") if name else None
+    return refusal or await broker.controller.alter_settings(
+        "broker", name, decide, validate_only=validate_only, own=bool(name)
     )
 
 

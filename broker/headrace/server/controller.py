@@ -267,8 +267,13 @@ class Controller:
         decision: Callable[[Mapping[str, str]], Mapping[str, str] | Refusal],
         *,
         validate_only: bool = False,
+        own: bool = False,
     ) -> Refusal | None:
-        """The same for ("broker", ""), all brokers, or ("broker", "1"), one of them."""
+        """The same for ("broker", ""), all brokers, or ("broker", "1"), one of them.
+
+        A broker writes its `own` settings whoever is the controller: nobody else does, and only
+        it can tell what fits.
+        """
         async with self._turn:
             image = self._metadata.image
             before = image.settings.get((resource, name), {})
@@ -280,7 +285,7 @@ class Controller:
             key = self._keys.settings(resource, name)
             revision = image.settings_revisions.get((resource, name), 0)
             write: Operation = Put(key, encode({"settings": dict(after)})) if after else Delete(key)
-            return await self._commit((ModRevision(key, revision),), [write])
+            return await self._commit((ModRevision(key, revision),), [write], as_controller=not own)
 
     async def update_features(
         self, updates: Sequence[FeatureUpdate], *, validate_only: bool = False
