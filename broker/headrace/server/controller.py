@@ -77,6 +77,19 @@ class Leftovers:
     orphans: tuple[ModRevision, ...]
 
 
+class _Turn(asyncio.Lock):
+    """Who waited behind a request that found the store away is told the same at once: each would
+    find it out in ten seconds, one after the other.
+    """
+
+    asked_at = 0.0
+
+    async def __aenter__(self) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        await self.acquire()
+        self.asked_at = asked_at
+
+
 class Controller:
     """Serves admin requests; every method answers a value or a Refusal."""
 
@@ -84,7 +97,8 @@ class Controller:
         self._metadata = metadata
         self._store = store
         self._keys = metadata.keys
-        self._turn = asyncio.Lock()
+        self._away_at = 0.0
+        self._turn = _Turn()
         self._ids_turn = asyncio.Lock()
         self._ids: deque[int] = deque()
 
@@ -476,6 +490,8 @@ class Controller:
             if image.controller_id != self._metadata.node_id or image.controller_epoch != term:
                 return _not_controller()
             guards = [CreateRevision(self._keys.controller, term), *guards]
+        if self._turn.locked() and self._turn.asked_at < self._away_at:
+            return _away("it was away for the request before this one")
         in_doubt = False
         for _ in range(_ATTEMPTS):
             outcome = await self._store.txn(guards, operations)
@@ -489,6 +505,7 @@ class Controller:
                 if isinstance(outcome, Conflict):
                     return await self._conflict(term if as_controller else None, on_conflict)
             except Unavailable as error:
+                self._away_at = asyncio.get_running_loop().time()
                 return _away(str(error))
         return _away("its answers were lost")
 

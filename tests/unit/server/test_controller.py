@@ -321,6 +321,28 @@ async def test_a_topic_that_may_yet_be_made_keeps_its_partitions(
     assert len(metadata.image.topics["t"].partitions) == 3
 
 
+async def test_who_waits_behind_a_request_that_finds_the_store_away_is_told_the_same(
+    store: SimulatedStore, metadata: Metadata, controller: Controller
+) -> None:
+    """One after the other they would each wait as long as the first."""
+    tried = []
+
+    async def away(*call: Any) -> Outcome:
+        tried.append(call)
+        await asyncio.sleep(0.01)
+        store.faults.away = True
+        return Unknown("no answer")
+
+    transact, store.txn = store.txn, away  # type: ignore[method-assign]
+    made = await asyncio.gather(
+        *(controller.create_topic(NewTopic(name=f"t{n}")) for n in range(4))
+    )
+    assert len(tried) == 1
+    assert {m.code for m in made if isinstance(m, Refusal)} == {Code.REQUEST_TIMED_OUT}
+    store.txn, store.faults.away = transact, False  # type: ignore[method-assign]
+    assert isinstance(await controller.create_topic(NewTopic(name="t")), TopicState)
+
+
 async def test_our_own_write_that_came_late_is_no_conflict(
     store: SimulatedStore, metadata: Metadata, controller: Controller
 ) -> None:
