@@ -1,6 +1,7 @@
 """Ends of a broker, wanted and unwanted: nothing acknowledged is lost, nothing is there twice."""
 
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -33,6 +34,7 @@ from tests.integration.conftest import MakeBroker
 DURABILITIES = ("never", "interval", "ack")
 KILLS = 2
 BETWEEN_KILLS = 400
+OPEN_FILES = 256
 """Acknowledgements that must have come before the next kill."""
 
 
@@ -141,7 +143,7 @@ def test_a_groups_offsets_survive(make_broker: MakeBroker, how: str) -> None:
         "group.id": "readers",
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        "session.timeout.ms": 6000,
+        "session.timeout.ms": 60_000,  # A slow restart must not cost the membership.
         "reconnect.backoff.max.ms": 100,
         "log_level": 0,
     }
@@ -301,6 +303,30 @@ def test_a_port_that_is_taken_is_named(make_broker: MakeBroker, tmp_path: Path) 
         assert "Traceback" not in second.stderr
 
 
+def test_a_clean_stop_needs_few_open_files(tmp_path: Path) -> None:
+    """A log that is closed needs four; not of all logs at once."""
+
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+
+    broker = Headrace(tmp_path / "data", settings={"num.partitions": str(OPEN_FILES // 2)})
+    command = broker.command()
+    with subprocess.Popen(
+        command, preexec_fn=few_files, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            while not process.stdout.readline().startswith("headrace is ready"):
+                assert process.poll() is None
+            produce(broker, "wide", [(b"k", b"v")])
+            process.terminate()
+            said = process.communicate(timeout=DEADLINE_S)[0]
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert (tmp_path / "data" / ".kafka_cleanshutdown").exists()
+
+
 def damaged(folder: Path) -> Iterator[str]:
     """Ends of a log such as a crash in the midst of a write leaves; yields what each is."""
     log = sorted(folder.glob("*.log"))[-1]
@@ -320,6 +346,7 @@ def test_a_torn_end_is_cut_and_the_rest_is_kept(make_broker: MakeBroker) -> None
     for number in range(20):
         produce(broker, "torn", [(b"k", b"%d" % number)])
     broker.kill()
+    cuts = 0
     for what in damaged(broker.data_dir / "torn-0"):
         for index in (broker.data_dir / "torn-0").glob("*index"):
             index.unlink()
@@ -328,4 +355,7 @@ def test_a_torn_end_is_cut_and_the_rest_is_kept(make_broker: MakeBroker) -> None
         least = 19 if "cut" in what else 20
         assert kept[:least] == [b"%d" % n for n in range(least)], what
         assert len(kept) <= 20, what
+        said = broker.output().count("the end of a log was not whole")
+        assert said == cuts if what == "as it was" else said > cuts, what
+        cuts = said
         broker.kill()

@@ -240,6 +240,7 @@ class BrokerSettings:
         "log.cleaner.io.max.bytes.per.second",
         float(2**1023) * (2 - 2**-52),
         "Bytes the cleaner may read and write a second.",
+        check=Between(1),
         update=_LIVE,
     )
     producer_id_expiration_ms: int = key(

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final
 
 from headrace.config.broker import BROKER_FIELDS, BrokerSettings
-from headrace.config.key import Key, Kind, SettingError, Value, unknown
+from headrace.config.key import Between, Check, Key, Kind, SettingError, Value, unknown
 from headrace.config.listeners import agree_on_listeners
 from headrace.config.topic import LOG_FIELDS, LogSettings
 
@@ -87,9 +87,14 @@ def _as_broker_key(topic_key: Key, index: int) -> Key:
         update=broker.update,
         doc=f"Default of a topic's {topic_key.name}. {topic_key.doc}",
         kind=Kind.INT if broker.unit > 1 else topic_key.kind,
-        check=None if broker.unit > 1 else topic_key.check,
+        check=_scaled(topic_key.check) if broker.unit > 1 else topic_key.check,
         broker=(),
     )
+
+
+def _scaled(check: Check | None) -> Check | None:
+    """The check of a key in larger units: what is refused in small ones is in these as well."""
+    return Between(min(check.low, 1)) if isinstance(check, Between) else None
 
 
 def _agree(settings: BrokerSettings) -> None:

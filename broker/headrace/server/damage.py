@@ -10,6 +10,7 @@ import structlog
 
 from headrace.base.clock import Clock
 from headrace.storage.disk import Damaged
+from headrace.storage.recovery import Recovered
 
 log = structlog.get_logger("headrace.log")
 
@@ -21,13 +22,25 @@ _PARTITIONS_MAX: Final = 1000
 class Damage:
     """Mutable; owned by the event loop."""
 
-    __slots__ = ("_clock", "_said_ms", "reads")
+    __slots__ = ("_clock", "_said_ms", "cut_bytes", "reads")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._said_ms: dict[str, int] = {}
         self.reads = 0
         """That could not be answered because of damage, since the start."""
+        self.cut_bytes = 0
+        """That recovery took from the ends of logs, since the start."""
+
+    def cut(self, partition: str, recovered: Recovered) -> None:
+        """Recovery found the end of a log not whole. After a kill there is nothing to cut."""
+        self.cut_bytes += recovered.cut_bytes
+        log.warning(
+            "the end of a log was not whole and is cut",
+            partition=partition,
+            bytes=recovered.cut_bytes,
+            because=recovered.cut_because,
+        )
 
     def met(self, partition: str, wanted: str, damage: Damaged) -> None:
         """A read of `partition` from `wanted` on ended in it."""

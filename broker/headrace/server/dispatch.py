@@ -74,7 +74,13 @@ class Dispatcher:
             self.quotas.begin()
         frame_handler = self._frame_handlers.get(key)
         if frame_handler is not None:
-            return frame_handler(self._broker, connection, header, frame)
+            try:
+                return frame_handler(self._broker, connection, header, frame)
+            except Exception as fault:
+                self._fault(connection, header, fault)
+                return None
+            except Bug as bug:
+                crash.now(bug)  # uvloop would only close the connection.
         request = messages.read_request(key, version, frame, header.body)
         context = RequestContext(version, header.client_id, listener, connection.peer_host)
         try:

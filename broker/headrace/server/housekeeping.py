@@ -4,12 +4,14 @@ Each round walks the partitions in slices of 2 ms, so that it is never felt (dec
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
 from headrace.base.clock import Clock
 from headrace.config.broker import BrokerSettings
+from headrace.server import crash
 from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.partitions import Partitions
@@ -37,7 +39,7 @@ class Housekeeping:
         self._clock = clock
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[object]] = []
         self._checkpointing = asyncio.Lock()
         self._soon: asyncio.TimerHandle | None = None
 
@@ -50,9 +52,14 @@ class Housekeeping:
             (checkpoint_s, self.checkpoint),
             (_PRODUCERS_EVERY_S, self._producers),
         ):
-            self._tasks.append(self._loop.create_task(self._repeat(every_s, work)))
+            self._spawn(self._repeat(every_s, work))
 
-    async def _repeat(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task = self._loop.create_task(work)
+        task.add_done_callback(crash.on_bug)
+        self._tasks.append(task)
+
+    async def _repeat(self, every_s: float, work: Callable[[], Awaitable[object]]) -> None:
         while True:
             await asyncio.sleep(every_s)
             await work()
@@ -111,10 +118,10 @@ class Housekeeping:
 
     def _checkpoint_now(self) -> None:
         self._soon = None
-        self._tasks.append(self._loop.create_task(self.checkpoint()))
+        self._spawn(self.checkpoint())
 
-    async def checkpoint(self) -> None:
-        """Write down now where recovery may begin and where each log starts."""
+    async def checkpoint(self) -> bool:
+        """Write down now where recovery may begin and where each log starts; False if not."""
         self._tasks = [task for task in self._tasks if not task.done()]
         try:
             async with self._checkpointing:
@@ -122,8 +129,11 @@ class Housekeeping:
                 await self._loop.run_in_executor(None, write)
         except DiskFull:
             log.error("the checkpoints could not be written: the disk is full")
+            return False
         except DiskFault as fault:
             self._flusher.fault(f"checkpoints: {fault}")
+            return False
+        return True
 
     async def _producers(self) -> None:
         now_ms = self._clock.wall_ms()

@@ -111,8 +111,9 @@ class Listener:
 
     def _close_idle(self) -> None:
         """Half-open peers and those that stopped reading go with connections.max.idle.ms."""
-        oldest = self._loop.time() - self._settings.connections_max_idle_ms / 1000
-        for connection in tuple(self.connections):
+        max_idle_ms = self._settings.connections_max_idle_ms
+        oldest = self._loop.time() - max_idle_ms / 1000
+        for connection in tuple(self.connections if max_idle_ms >= 0 else ()):
             if connection.last_active < oldest and connection.transport is not None:
                 connection.transport.abort()
         self._idle_sweep = self._loop.call_later(_IDLE_SWEEP_S, self._close_idle)

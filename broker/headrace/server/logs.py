@@ -6,6 +6,7 @@ varies stands in fields.
 """
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -62,7 +63,9 @@ def configure(*, for_people: bool, level: str) -> None:
     set_level(ROOT, level)
     renderer: Any
     if for_people:
-        renderer = structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=not os.environ.get("NO_COLOR"), pad_event_to=0
+        )
         stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     else:
         renderer = structlog.processors.JSONRenderer()

@@ -112,6 +112,9 @@ def _server(broker: "Broker") -> Iterable[str]:
     name = "headrace_log_damaged_reads_total"
     yield Family(name, "counter", "Reads that met damage in a log.").head()
     yield line(name, broker.partitions.damage.reads)
+    name = "headrace_log_cut_bytes_total"
+    yield Family(name, "counter", "Bytes that recovery took from the ends of logs.").head()
+    yield line(name, broker.partitions.damage.cut_bytes)
 
 
 def _cleaner(broker: "Broker") -> Iterable[str]:

@@ -138,8 +138,11 @@ class Partition:
         self.sync_at_bytes = self._flusher.sync_at_bytes(settings)
         if self.replica.count_durable(self.durable):
             self._committed_more()
-        if self.durable and self.high_watermark < self.log.log_end_offset:
-            self._flusher.soon(self)
+        if self.log.durable_offset < self.log.log_end_offset:
+            if self.durable:
+                self._flusher.soon(self)
+            elif settings.durability == "interval":
+                self._flusher.due(self)
 
     # Produce.
 

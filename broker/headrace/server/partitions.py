@@ -22,7 +22,6 @@ from headrace.server.partition import Partition
 from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
 from headrace.storage.disk import DiskFault, DiskFull
-from headrace.storage.flush import Flush
 from headrace.storage.log import Log
 
 log = structlog.get_logger("headrace.log")
@@ -228,6 +227,8 @@ class Partitions:
             traffic=self._traffic.of(topic.name),
         )
         opened.on_damage = partial(self.damage.met, partition.name)
+        if opened.recovered.cut_bytes:
+            self.damage.cut(partition.name, opened.recovered)
         partition.assign(state, settings.min_insync_replicas)
         self._by_name[topic.name, index] = partition
         self._by_key[topic.name, index] = partition
@@ -282,25 +283,28 @@ class Partitions:
         )
 
     async def close(self) -> bool:
-        """Flush and close every log, many at once; True if all of it worked."""
-        flushes: list[tuple[Partition, Flush]] = []
-        clean = True
-        for partition in tuple(self):
-            if partition.failure is not None:
-                clean = False
-                continue
-            partition.closed()
-            flushes.append((partition, partition.log.begin_close()))
+        """Flush and close every log, some at once; True if all of it worked.
+
+        Each needs four descriptors for that: as many at once as there are threads.
+        """
+        turns = asyncio.Semaphore(_CLOSING_THREADS)
         with ThreadPoolExecutor(_CLOSING_THREADS) as pool:
-            runs = (self._loop.run_in_executor(pool, flush.run) for _, flush in flushes)
-            outcomes = await asyncio.gather(*runs, return_exceptions=True)
-        for (partition, flush), outcome in zip(flushes, outcomes, strict=True):
+            closed = await asyncio.gather(*(self._close(p, pool, turns) for p in self))
+        return all(closed)
+
+    async def _close(
+        self, partition: Partition, pool: ThreadPoolExecutor, turns: asyncio.Semaphore
+    ) -> bool:
+        if partition.failure is not None:
+            return False
+        partition.closed()
+        async with turns:
             try:
-                if isinstance(outcome, BaseException):
-                    raise outcome
+                flush = partition.log.begin_close()
+                await self._loop.run_in_executor(pool, flush.run)
                 partition.log.flushed(flush)
                 partition.log.close(clean=True)
             except (DiskFault, DiskFull) as fault:
-                clean = False
                 log.error("a log could not be closed", partition=partition.name, fault=str(fault))
-        return clean
+                return False
+        return True

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from headrace.storage.disk import Disk, DiskFault, DiskFull, File
-from headrace.storage.names import LEADER_EPOCHS
+from headrace.storage.names import LEADER_EPOCHS, PARTITION_METADATA
 from headrace.storage.segment import Segment
 
 
@@ -87,7 +87,17 @@ class Flush:
         elif self.names_new:
             self._disk.sync_dir(self._folder)
         if self.folder_new:
+            self._sync_owner()
             self._disk.sync_dir(self._folder.rpartition("/")[0])
+
+    def _sync_owner(self) -> None:
+        """Whose the folder is: without that, a later topic of its name would take it over."""
+        try:
+            owner = self._disk.open(f"{self._folder}/{PARTITION_METADATA}")
+        except FileNotFoundError:
+            return  # A log on its own.
+        owner.sync()
+        owner.close()
 
     def _write_epochs(self, epochs: bytes) -> None:
         try:

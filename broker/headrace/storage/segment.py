@@ -8,7 +8,7 @@ from typing import Final
 
 from headrace.base.units import INT32_MAX
 from headrace.storage import walk
-from headrace.storage.disk import Disk, File, Read, read_patiently
+from headrace.storage.disk import Disk, DiskFault, File, Read, read_patiently
 from headrace.storage.index import OffsetIndex, TimeIndex
 from headrace.storage.names import INDEX, LOG, SEGMENT_SUFFIXES, TIME_INDEX, file_name
 
@@ -65,9 +65,12 @@ class Segment:
         return self._size if self._file is None else self._file.size
 
     def file(self) -> File:
-        """The log file, opened if it is not."""
+        """The log file, opened if it is not. Raises DiskFault where it is gone."""
         if self._file is None:
-            self._file = self._disk.open(self.path)
+            try:
+                self._file = self._disk.open(self.path)
+            except FileNotFoundError as fault:
+                raise DiskFault(f"{self.path} is gone: somebody else removed it") from fault
         return self._file
 
     def create(self) -> File:

@@ -31,6 +31,9 @@ def test_field_names_are_kafkas_keys_with_underscores() -> None:
     ("name", "text", "message"),
     [
         ("log.retention.hour", "1", "closest is log.retention.hours"),
+        ("log.roll.hours", "0", "log.roll.hours=0: the value must be at least 1"),
+        ("log.retention.hours", "-5", "the value must be at least -1"),
+        ("log.cleaner.io.max.bytes.per.second", "0", "the value must be at least 1"),
         ("log.dirs", "/a,/b", "log.dirs=/a,/b: a broker has one folder for its data"),
         ("num.partitions", "0", "num.partitions=0: the value must be at least 1"),
         ("num.partitions", "many", "num.partitions=many: it is not a whole number"),

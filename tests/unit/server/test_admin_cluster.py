@@ -6,10 +6,13 @@ The codes were compared with Apache Kafka 4.3 by sending both the same requests.
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from headrace.base.errors import Code
+from headrace.storage.disk import DiskFull
+from headrace.storage.os_disk import OsDisk
 from headrace.wire.records import NewRecord, build_batch
 
 from tests.unit.server.admin_rig import SET, TOPIC, Rig, running
@@ -190,6 +193,33 @@ async def test_delete_records_moves_the_start(rig: Rig) -> None:
     assert await delete(0, 0, "zz") == (Code.UNKNOWN_TOPIC_OR_PARTITION, -1)
     await rig.alter(TOPIC, "t", ("cleanup.policy", "compact", SET))
     assert await delete(0) == (Code.POLICY_VIOLATION, -1)
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_delete_records_answers_once_it_is_written_down(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    """The reserve makes room for the second try; without a checkpoint nothing is acknowledged."""
+    partition = rig.broker.partitions.get("t", 0)
+    assert partition is not None
+    partition.append_as_leader(build_batch([NewRecord(timestamp=1, key=None, value=b"x")]), 1)
+    refused = []
+    write = OsDisk.write_atomically
+
+    def full(self: OsDisk, path: str, parts: Any, *, durable: bool = True) -> None:
+        if "log-start-offset" in path and len(refused) < tries:
+            refused.append(path)
+            raise DiskFull("no room")
+        write(self, path, parts, durable=durable)
+
+    monkeypatch.setattr(OsDisk, "write_atomically", full)
+    item = {"partition_index": 0, "offset": 1}
+    answer = await rig(21, 2, topics=[{"name": "t", "partitions": [item]}])
+    found = answer["topics"][0]["partitions"][0]
+    assert len(refused) == tries
+    assert rig.broker.reserve.full
+    code, start = (Code.NONE, 1) if tries == 1 else (Code.KAFKA_STORAGE_ERROR, -1)
+    assert (found["error_code"], found["low_watermark"]) == (code, start)
 
 
 async def test_describe_producers(rig: Rig) -> None:

@@ -69,6 +69,24 @@ async def test_one_folder_that_fails_does_not_end_the_round(tmp_path: Path) -> N
         assert rig.broker.failed.done()
 
 
+async def test_a_segment_that_somebody_removed_is_said(tmp_path: Path) -> None:
+    """Not swallowed with the task that met it: retention would be over for every topic."""
+    async with running(tmp_path) as rig:
+        await rig.create("t")
+        partition = held(rig, "t")
+        append(partition)
+        partition.log.roll(1)
+        append(partition)
+        partition.log.segments[0].let_go()
+        (tmp_path / "t-0" / f"{0:020}.log").unlink()
+
+        def work(partition: Partition) -> None:
+            partition.log.segments[0].file()
+
+        await rig.broker.housekeeping._each(work)
+        assert "somebody else removed it" in str(partition.failure)
+
+
 async def test_a_long_round_gives_the_loop_back(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
         await rig.create("t", 5)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
@@ -156,3 +157,14 @@ async def test_retired_files_are_removed_off_the_loop(
 
 async def test_without_durability_the_tail_counts_at_once(tmp_path: Path, flusher: Flusher) -> None:
     assert killed(tmp_path, flusher, durability="never").high_watermark == 3
+
+
+async def test_from_never_to_interval_syncs_what_is_there(tmp_path: Path, flusher: Flusher) -> None:
+    partition = killed(tmp_path, flusher, durability="never")
+    assert partition.log.durable_offset == 2
+    partition.configure(
+        replace(partition.log.settings, durability="interval", durability_interval_ms=1)
+    )
+    async with asyncio.timeout(10):
+        while partition.log.durable_offset < 3:  # noqa: ASYNC110 - nothing tells of a sync
+            await asyncio.sleep(0)

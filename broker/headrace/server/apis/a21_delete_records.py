@@ -18,7 +18,7 @@ _NO_LOW_WATERMARK = -1
 
 async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
     """The new low watermark of each partition, once a crash cannot bring the records back."""
-    topics = [
+    topics: list[dict[str, Any]] = [
         {
             "name": topic.name,
             "partitions": [
@@ -28,11 +28,23 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         }
         for topic in request.topics
     ]
-    await broker.housekeeping.checkpoint()
+    if not await broker.housekeeping.checkpoint():
+        broker.reserve.no_room()  # There is some now that the reserve is given up.
+        if not await broker.housekeeping.checkpoint():
+            _not_durable(topics)
     return {"topics": topics}
 
 
-def _item(broker: "Broker", topic: str, index: int, offset: int) -> Fields:
+def _not_durable(topics: list[dict[str, Any]]) -> None:
+    """A crash could bring the records back: nobody is told that they are gone."""
+    for topic in topics:
+        for item in topic["partitions"]:
+            if not item["error_code"]:
+                item["error_code"] = Code.KAFKA_STORAGE_ERROR
+                item["low_watermark"] = _NO_LOW_WATERMARK
+
+
+def _item(broker: "Broker", topic: str, index: int, offset: int) -> dict[str, Any]:
     done = _delete(broker, topic, index, offset)
     refused = isinstance(done, Code)
     return {
