@@ -89,9 +89,9 @@ class Member:
         error = message.error()
         if error is not None:
             raise KafkaException(error)
-        self.values.append(message.value() or b"")
         try:
             self._consumer.commit(message, asynchronous=False)
+            self.values.append(message.value() or b"")
         except KafkaException as refused:
             # The group is on its way to a new generation: another member reads it again.
             if refused.args[0].code() not in (
