@@ -27,7 +27,7 @@ _NO_MORE = {"allow_auto_topic_creation": False, "include_topic_authorized_operat
 class ClusterBroker(EtcdBroker):
     """One of them: with a control listener, as the operator makes brokers."""
 
-    def __init__(self, folder: Path, etcd: Etcd, node: int) -> None:
+    def __init__(self, folder: Path, etcd: Etcd, node: int, *, control: bool = True) -> None:
         own = {
             "node.id": str(node),
             "broker.rack": RACKS.get(node, "b"),
@@ -35,15 +35,18 @@ class ClusterBroker(EtcdBroker):
         }
         super().__init__(folder / f"{node}", etcd, own)
         self.node, self.control_port = node, free_ports(1)[0]
-        self._settings["listeners"] += f",CONTROL://{LOOPBACK}:{self.control_port}"
+        if control:
+            self._settings["listeners"] += f",CONTROL://{LOOPBACK}:{self.control_port}"
 
 
 class Cluster:
     """The brokers by id, and what etcd says about them."""
 
-    def __init__(self, etcd: Etcd, folder: Path) -> None:
+    def __init__(
+        self, etcd: Etcd, folder: Path, nodes: Sequence[int] = NODES, *, control: bool = True
+    ) -> None:
         self.etcd, self.folder = etcd, folder
-        self.brokers = {node: ClusterBroker(folder, etcd, node) for node in NODES}
+        self.brokers = {node: ClusterBroker(folder, etcd, node, control=control) for node in nodes}
 
     @property
     def bootstrap(self) -> str:

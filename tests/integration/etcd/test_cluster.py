@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ from tests.integration.etcd.cluster import (
 
 RECORDS = pairs("none", 20)
 EVERYWHERE = ([1], [2], [3])
+SOFTWARE = {"client_software_name": "a", "client_software_version": "1"}
 PLAIN = {"include_cluster_authorized_operations": False, "include_fenced_brokers": False}
 
 
@@ -371,6 +373,22 @@ async def test_a_forwarded_throttle_mutes_the_client(cluster: Cluster) -> None:
         await asyncio.to_thread(quota, broker, "muted", None)
 
 
+def test_brokers_without_a_control_listener_forward_over_the_first_they_share(
+    etcd: Etcd, tmp_path: Path
+) -> None:
+    """There the token alone keeps strangers out."""
+    made = Cluster(etcd, tmp_path, (1, 2), control=False)
+    try:
+        made.mend()
+        for node, broker in made.brokers.items():
+            assert create(broker, f"made{node}", 4) is Code.NONE
+            assert Counter(leaders(broker, f"made{node}").values()) == {1: 2, 2: 2}
+        listed = ask(made.brokers[1], API_VERSIONS, **SOFTWARE)
+        assert ENVELOPE not in {api.api_key for api in listed.api_keys}
+    finally:
+        made.kill()
+
+
 async def test_no_stranger_speaks_for_others(cluster: Cluster) -> None:
     """Envelopes are for brokers: on their listener, and with a token that etcd alone tells."""
     broker = cluster.brokers[cluster.controller()]
@@ -385,9 +403,7 @@ async def test_no_stranger_speaks_for_others(cluster: Cluster) -> None:
         connection = await Connection.open(
             Address(LOOPBACK, port), client_id="stranger", timeout_ms=10_000
         )
-        listed = await connection.request(
-            API_VERSIONS, {"client_software_name": "a", "client_software_version": "1"}
-        )
+        listed = await connection.request(API_VERSIONS, SOFTWARE)
         on[name] = ENVELOPE in {api.api_key for api in listed.api_keys}
         if name == "client":
             with pytest.raises(Incompatible):
