@@ -77,6 +77,13 @@ class Names:
     def __init__(self, image: ClusterImage) -> None:
         self._image = image
         self._unified: dict[str, str] | None = None
+        self._taken: dict[str, None] = {}
+
+    def take(self, name: str) -> None:
+        """A topic of this name is made by the same request."""
+        self._taken[name] = None
+        if self._unified is not None:
+            self._unified[name.replace(".", "_")] = name
 
     def refuse(self, name: str) -> Refusal | None:
         """Why no topic of this name may be made, or None."""
@@ -85,12 +92,13 @@ class Names:
         refusal = check_topic_name(name)
         if refusal is not None:
             return refusal
-        if name in self._image.topics:
+        if name in self._taken or name in self._image.topics:
             return Refusal(Code.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         if "." not in name and "_" not in name:
             return None
         if self._unified is None:
-            self._unified = {other.replace(".", "_"): other for other in self._image.topics}
+            others = (*self._image.topics, *self._taken)
+            self._unified = {other.replace(".", "_"): other for other in others}
         other = self._unified.get(name.replace(".", "_"))
         if other is None:
             return None
@@ -122,6 +130,15 @@ def create_topic(
     return TopicState(
         name=request.name, topic_id=topic_id, partitions=partitions, settings=overrides
     )
+
+
+def with_topic(image: ClusterImage, topic: TopicState) -> ClusterImage:
+    """The image as placement sees it once that topic is made."""
+    held = image.held
+    counts = Counter(broker_id for p in topic.partitions for broker_id in p.replicas)
+    for broker_id, count in counts.items():
+        held = held.set(broker_id, held.get(broker_id, 0) + count)
+    return replace(image, held=held)
 
 
 def offsets_topic(settings: BrokerSettings) -> NewTopic:

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from headrace.base.errors import Code, Refusal
-from headrace.base.image import PartitionState, QuotaEntity, QuotaState, TopicState
+from headrace.base.image import ClusterImage, PartitionState, QuotaEntity, QuotaState, TopicState
 from headrace.core import controller as decide
 from headrace.core.features import FeatureUpdate
 from headrace.core.features import refuse as refuse_feature
@@ -39,7 +39,10 @@ from headrace.meta.store import (
     Unavailable,
     Unknown,
 )
+from headrace.server import topic_writes
 from headrace.server.metadata import Metadata
+from headrace.server.topic_writes import value_of
+from headrace.server.turn import Turn
 
 _ATTEMPTS: Final = 8
 """Conflicts or lost answers in a row before a request is told to try again."""
@@ -77,19 +80,6 @@ class Leftovers:
     orphans: tuple[ModRevision, ...]
 
 
-class _Turn(asyncio.Lock):
-    """Who waited behind a request that found the store away is told the same at once: each would
-    find it out in ten seconds, one after the other.
-    """
-
-    asked_at = 0.0
-
-    async def __aenter__(self) -> None:
-        asked_at = asyncio.get_running_loop().time()
-        await self.acquire()
-        self.asked_at = asked_at
-
-
 class Controller:
     """Serves admin requests; every method answers a value or a Refusal."""
 
@@ -98,7 +88,7 @@ class Controller:
         self._store = store
         self._keys = metadata.keys
         self._away_at = 0.0
-        self._turn = _Turn()
+        self._turn = Turn()
         self._ids_turn = asyncio.Lock()
         self._ids: deque[int] = deque()
 
@@ -108,23 +98,75 @@ class Controller:
         self, request: decide.NewTopic, *, validate_only: bool = False, charge: Charge = free
     ) -> TopicState | Refusal:
         """The new topic. Its partitions are written first, its name last."""
+        made = await self.create_topics((request,), validate_only=validate_only, charge=charge)
+        return made[0]
+
+    async def create_topics(
+        self,
+        requests: Sequence[decide.NewTopic],
+        *,
+        validate_only: bool = False,
+        charge: Charge = free,
+    ) -> list[TopicState | Refusal]:
+        """The new topics, each made or refused alone; small ones share transactions."""
         async with self._turn:
             image = self._metadata.image
-            refusal = decide.Names(image).refuse(request.name)
-            if refusal is not None:
-                return refusal
-            topic = decide.create_topic(image, request, self._metadata.settings, topic_id=uuid4())
-            if isinstance(topic, Refusal):
-                return topic
-            refusal = charge(len(topic.partitions))
-            if refusal is not None or validate_only:
-                return refusal or topic
-            refusal = await self._write_topic(topic)
-            return refusal or self._metadata.image.topics.get(request.name) or topic
+            names = decide.Names(image)
+            outcomes: list[TopicState | Refusal] = []
+            for request in requests:
+                decided = self._decide_topic(image, names, request, charge)
+                if isinstance(decided, TopicState):
+                    names.take(decided.name)
+                    image = decide.with_topic(image, decided)
+                outcomes.append(decided)
+            if validate_only:
+                return outcomes
+            made = [decided for decided in outcomes if isinstance(decided, TopicState)]
+            refusals = await self._write_topics(made)
+            shown = self._metadata.image.topics
+            return [
+                found
+                if isinstance(found, Refusal)
+                else refusals.get(found.name) or shown.get(found.name) or found
+                for found in outcomes
+            ]
+
+    def _decide_topic(
+        self, image: ClusterImage, names: decide.Names, request: decide.NewTopic, charge: Charge
+    ) -> TopicState | Refusal:
+        refusal = names.refuse(request.name)
+        if refusal is not None:
+            return refusal
+        topic = decide.create_topic(image, request, self._metadata.settings, topic_id=uuid4())
+        if isinstance(topic, Refusal):
+            return topic
+        return charge(len(topic.partitions)) or topic
+
+    async def _write_topics(self, topics: Sequence[TopicState]) -> dict[str, Refusal]:
+        """Write them, many in a transaction; what was refused, by name."""
+        refusals: dict[str, Refusal] = {}
+        away: Refusal | None = None
+        for share in topic_writes.shares(topics, _GUARDED):
+            refusal = away
+            if refusal is None and len(share) > 1:
+                guards, puts = topic_writes.whole(self._keys, share)
+                refusal = await self._commit(guards, puts, Code.TOPIC_ALREADY_EXISTS)
+                if refusal is None:
+                    continue
+            if refusal is not None and refusal.code is not Code.TOPIC_ALREADY_EXISTS:
+                # Whoever asks the store next would wait as long for the same.
+                away = refusal
+                refusals |= {topic.name: refusal for topic in share}
+                continue
+            for topic in share:  # One by one, each sees whether it is the one in the way.
+                refusal = await self._write_topic(topic)
+                if refusal is not None:
+                    refusals[topic.name] = refusal
+        return refusals
 
     async def _write_topic(self, topic: TopicState) -> Refusal | None:
         key = self._keys.topic(topic.name)
-        head = Put(key, encode_topic(_value(topic)))
+        head = Put(key, encode_topic(value_of(topic)))
         refusal = await self._write_partitions(
             topic.topic_id, 0, topic.partitions, head, on_conflict=Code.TOPIC_ALREADY_EXISTS
         )
@@ -177,7 +219,7 @@ class Controller:
             current = self._metadata.image.topic_by_id(topic.topic_id)
             if current is None:
                 return Refusal(Code.UNKNOWN_TOPIC_OR_PARTITION, f"{topic.name} is gone already.")
-            value = _value(current)
+            value = value_of(current)
             refusal = await self._commit(
                 (ModRevision(key, current.revision),),
                 [Delete(key), Put(mark, encode_topic(value))],
@@ -543,15 +585,6 @@ class Controller:
                 return None
             revision = max(revision, entry.mod_revision if entry else 0)
         return revision
-
-
-def _value(topic: TopicState) -> TopicValue:
-    return TopicValue(
-        name=topic.name,
-        topic_id=topic.topic_id,
-        partition_count=len(topic.partitions),
-        settings=topic.settings,
-    )
 
 
 def _not_controller() -> Refusal:

@@ -14,7 +14,6 @@ from headrace.config.describe import Described, describe_topic
 from headrace.core.controller import NewTopic, too_many
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.outcome import outcome
-from headrace.server.quotas import Mutations
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -30,43 +29,41 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
     times = Counter(item.name for item in request.topics)
     largest = broker.settings.partitions_per_request_max
     asked = sum(max(item.num_partitions, len(item.assignments), 1) for item in request.topics)
-    topics = []
+    refused: dict[str, Refusal] = {}
+    wanted = []
     for item in request.topics:
         if times[item.name] > 1:
-            if times.pop(item.name, None):
-                topics.append(
-                    _refused(item, Refusal(Code.INVALID_REQUEST, "Duplicate topic name."))
-                )
-        elif item.name in times:
-            if asked > largest:
-                topics.append(_refused(item, too_many(broker.settings)))
-            else:
-                dry = request.validate_only
-                topics.append(await _create(broker, item, dry, context, mutations))
+            refused[item.name] = Refusal(Code.INVALID_REQUEST, "Duplicate topic name.")
+        elif asked > largest:
+            refused[item.name] = too_many(broker.settings)
+        else:
+            wanted.append(_wanted(item))
+    made = await broker.controller.create_topics(
+        wanted, validate_only=request.validate_only, charge=mutations.charge
+    )
     await broker.partitions.all_open()
-    return {"topics": topics, "throttle_time_ms": mutations.throttle_ms}
+    found = {**refused, **dict(zip((new.name for new in wanted), made, strict=True))}
+    tells = context.api_version >= _TELLS_SETTINGS
+    answers = [_answer(broker, name, found[name], with_settings=tells) for name in times]
+    return {"topics": answers, "throttle_time_ms": mutations.throttle_ms}
 
 
-async def _create(
-    broker: "Broker",
-    item: Any,
-    validate_only: bool,
-    context: RequestContext,
-    mutations: Mutations,
-) -> Fields:
-    new = NewTopic(
+def _wanted(item: Any) -> NewTopic:
+    return NewTopic(
         name=item.name,
         partition_count=item.num_partitions,
         replication_factor=item.replication_factor,
         assignments=tuple((a.partition_index, tuple(a.broker_ids)) for a in item.assignments),
         settings=tuple((config.name, config.value) for config in item.configs),
     )
-    made = await broker.controller.create_topic(
-        new, validate_only=validate_only, charge=mutations.charge
-    )
+
+
+def _answer(
+    broker: "Broker", name: str, made: TopicState | Refusal, *, with_settings: bool
+) -> Fields:
     if isinstance(made, Refusal):
-        return _refused(item, made)
-    return _created(broker, made, with_settings=context.api_version >= _TELLS_SETTINGS)
+        return {"name": name, "topic_id": None, "configs": [], **outcome(made)}
+    return _created(broker, made, with_settings=with_settings)
 
 
 def _created(broker: "Broker", topic: TopicState, *, with_settings: bool) -> Fields:
@@ -89,7 +86,3 @@ def _setting(setting: Described) -> Fields:
         "config_source": setting.source,
         "is_sensitive": False,
     }
-
-
-def _refused(item: Any, refusal: Refusal) -> Fields:
-    return {"name": item.name, "topic_id": None, "configs": [], **outcome(refusal)}
