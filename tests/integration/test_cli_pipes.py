@@ -108,6 +108,21 @@ def test_a_bad_line_is_named_and_those_before_it_are_kept(broker: Headrace, topi
     assert ok(broker, "consume", topic, "-e") == b"1\n2\n"
 
 
+def test_a_bad_timestamp_is_a_bad_line(broker: Headrace, topic: str) -> None:
+    lines = b'{"value":"ok"}\n{"value":"a","timestamp":99999999999999999999}\n{"value":"after"}\n'
+    done = failed(broker, "produce", topic, "--format", "json", given=lines)
+    assert "Line 2 of standard input cannot be sent: the timestamp 9999" in done.err
+    assert ok(broker, "consume", topic, "-e") == b"ok\n"
+
+
+def test_a_line_too_large_is_named_with_its_cure(broker: Headrace, topic: str) -> None:
+    text = b"one\n" + b"x" * 2_000_000 + b"\nthree\n"
+    done = failed(broker, "produce", topic, given=text)
+    assert "Line 2 of standard input was not written" in done.err
+    assert "--set max.message.bytes=" in done.err and "1 line of standard input written" in done.err
+    assert ok(broker, "consume", topic, "-e") == b"one\n"
+
+
 def test_partitions_are_chosen_and_read_apart(broker: Headrace, topic: str) -> None:
     ok(broker, "topic", "create", topic, "--partitions", "3")
     for index in range(3):

@@ -107,6 +107,11 @@ def _text(cell: Cell, *, plain: bool) -> str:
     return f"{cell:,}" if isinstance(cell, int) and not plain else str(cell)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things in words: 1 record, 2,000 records."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def size_text(size_bytes: int) -> str:
     """Bytes for people, in units of 1024."""
     size = float(size_bytes)

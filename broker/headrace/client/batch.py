@@ -37,6 +37,7 @@ class Batch:
         "created",
         "done",
         "encoded",
+        "first",
         "size_bytes",
         "start_ms",
     )
@@ -46,6 +47,7 @@ class Batch:
         self.created = created
         self.start_ms = now_ms()
         self.count = 0
+        self.first = 0  # the place of its first record among all that the producer was given
         self.size_bytes = 0  # of the records, at most
         self.encoded: bytes | bytearray | None = None
         self._runs: list[Sequence[bytes]] = []

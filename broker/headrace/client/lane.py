@@ -21,9 +21,11 @@ from headrace.client.errors import (
     BrokerRefused,
     ClientError,
     ConnectionLost,
+    RecordsRefused,
     RequestTimedOut,
     Unreachable,
     code_of,
+    in_words,
 )
 from headrace.client.settings import ProducerSettings
 from headrace.wire.messages import read_response
@@ -47,11 +49,12 @@ class Lane:
         topic: str,
         partition: int,
         settings: ProducerSettings,
-        released: Callable[[Batch, ClientError | None], None],
+        released: Callable[[Batch, Exception | None], None],
     ) -> None:
         self.topic = topic
         self.partition = partition
-        self.failure: ClientError | None = None
+        self.failure: Exception | None = None
+        """Why what waited was not written; a ClientError, unless it is a bug of ours."""
         self._cluster = cluster
         self._settings = settings
         self._released = released
@@ -86,6 +89,13 @@ class Lane:
     def takes_more(self, batch: Batch, count: int, size_bytes: int) -> bool:
         """Whether that is the batch now filling, and so much more fits."""
         return batch is self._open and batch.has_room(count, size_bytes, self._settings.batch_bytes)
+
+    def take_failure(self) -> Exception | None:
+        """The failure, once; a lane whose task has ended keeps it, for it sends no more."""
+        failure = self.failure
+        if not self._task.done():
+            self.failure = None
+        return failure
 
     async def flush(self) -> None:
         """Return once nothing waits; whether it succeeded is in `failure` and the futures."""
@@ -164,11 +174,12 @@ class Lane:
         code = code_of(answer.error_code)
         if code in (Code.NONE, Code.DUPLICATE_SEQUENCE_NUMBER):
             return int(answer.base_offset)
-        error = BrokerRefused(
+        error = RecordsRefused(
             code,
-            f"Writing {batch.count} record{'s' * (batch.count != 1)} ({batch.size_bytes} bytes)"
-            f" to {self.topic}-{self.partition}",
-            answer.error_message,
+            f"Writing to {self.topic}-{self.partition}",
+            in_words(code, answer.error_message),
+            batch.first,
+            batch.count,
         )
         if code.retriable and code is not Code.CORRUPT_MESSAGE:
             raise _Retry(error)
@@ -301,16 +312,16 @@ class Lane:
         self._producer = ProducerState()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        error = ClientError(f"The producer of {self.topic}-{self.partition} was closed")
-        crashed = None if task.cancelled() else task.exception()
+        error: Exception = ClientError(f"The producer of {self.topic}-{self.partition} was closed")
+        if not task.cancelled() and isinstance(crash := task.exception(), Exception):
+            error = self.failure = crash  # `flush` and `send` raise it
         waiting = [*(b for b, _, _ in self._in_flight), *self._unsent]
         for batch in [*waiting, *([self._open] if self._open else [])]:
             batch.fail(error)
+            self._released(batch, error)
         self._in_flight.clear()
         self._unsent.clear()
         self._open = None
-        if crashed is not None:
-            raise crashed
 
 
 class _Retry(Exception):

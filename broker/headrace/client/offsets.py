@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from headrace.base.errors import Code
 from headrace.client.cluster import Cluster
-from headrace.client.errors import check
+from headrace.client.errors import check, code_of
 from headrace.wire.versions import LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH
 
 EARLIEST: Final = -2
@@ -97,6 +98,7 @@ async def commit_offsets(
     """Commit for a group: as its member, or from outside where it has none. Raises ClientError.
 
     The topic's id goes along, so a commit for a deleted topic cannot land on its successor.
+    From outside, a group that has members is NON_EMPTY_GROUP.
     """
     by_topic: dict[str, list[dict[str, Any]]] = {}
     names: dict[Any, str] = {}
@@ -128,5 +130,7 @@ async def commit_offsets(
     for topic_answer in answer.topics:
         for partition in topic_answer.partitions:
             name = getattr(topic_answer, "name", None) or names[topic_answer.topic_id]
-            what = f"Committing {name}-{partition.partition_index} for group {group!r}"
-            check(partition.error_code, what)
+            code = code_of(partition.error_code)
+            if code is Code.UNKNOWN_MEMBER_ID and not member_id:
+                code = Code.NON_EMPTY_GROUP  # while there are members, only they commit
+            check(code, f"Committing {name}-{partition.partition_index} for group {group!r}")

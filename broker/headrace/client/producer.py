@@ -12,7 +12,6 @@ from typing import NamedTuple, Self
 from headrace.client.batch import Batch, now_ms, record_bytes, values_bytes
 from headrace.client.cluster import Cluster
 from headrace.client.encode import RECORDS_MAX
-from headrace.client.errors import ClientError
 from headrace.client.lane import Lane
 from headrace.client.partitioner import partition_for
 from headrace.client.settings import ProducerSettings
@@ -44,6 +43,7 @@ class Producer:
         self._partition_counts: dict[str, int] = {}
         self._sticky: dict[str, tuple[int, Batch | None]] = {}
         self._buffered_bytes = 0
+        self._records_given = 0
         self._room = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -79,7 +79,7 @@ class Producer:
         lane = await self._lane(topic, index)
         await self._wait_for_room(lane)
         batch, place = lane.add_record(record, size_bytes)
-        self._buffered_bytes += size_bytes
+        self._added(batch, 1, size_bytes)
         if partition is None and key is None:
             self._sticky[topic] = (index, batch)
         return Delivery(topic, index, batch, place)
@@ -104,18 +104,16 @@ class Producer:
         lane = await self._lane(topic, index)
         await self._wait_for_room(lane)
         batch = lane.add_values(values, size_bytes)
-        self._buffered_bytes += size_bytes
+        self._added(batch, len(values), size_bytes)
         self._sticky[topic] = (index, batch)
 
     async def flush(self) -> None:
-        """Wait until all is acknowledged. Raises the first ClientError since the last flush."""
+        """Wait until all is acknowledged. Raises the first failure since the last flush."""
         while busy := [lane.flush() for lane in self._lanes.values() if not lane.idle]:
             await asyncio.gather(*busy)
-        failures = [lane.failure for lane in self._lanes.values() if lane.failure]
-        for lane in self._lanes.values():
-            lane.failure = None
-        if failures:
-            raise failures[0]
+        failures = [lane.take_failure() for lane in self._lanes.values()]
+        if failure := next(filter(None, failures), None):
+            raise failure
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has; a missing one is created if the broker allows."""
@@ -151,9 +149,15 @@ class Producer:
             self._room.clear()
             await self._room.wait()
         if lane.failure is not None:
-            raise ClientError(str(lane.failure)) from lane.failure
+            raise lane.failure
 
-    def _released(self, batch: Batch, error: ClientError | None) -> None:
+    def _added(self, batch: Batch, count: int, size_bytes: int) -> None:
+        if batch.count == count:
+            batch.first = self._records_given
+        self._records_given += count
+        self._buffered_bytes += size_bytes
+
+    def _released(self, batch: Batch, error: Exception | None) -> None:
         self._buffered_bytes -= batch.size_bytes
         if error is None:
             self.records_acknowledged += batch.count

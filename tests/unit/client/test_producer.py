@@ -2,11 +2,12 @@
 
 import asyncio
 import random
+import struct
 
 import pytest
 from headrace.base.errors import Code
 from headrace.client.cluster import Cluster
-from headrace.client.errors import BrokerRefused, ClientError
+from headrace.client.errors import BrokerRefused, ClientError, RecordsRefused
 from headrace.client.producer import Producer
 from headrace.client.settings import ProducerSettings
 from headrace.wire.records import Header
@@ -95,6 +96,27 @@ async def test_a_refused_batch_fails_what_waits_behind_it_and_then_the_lane_goes
             assert await good.offset() == 0
     assert broker.log == [b"good"]
     assert broker.producers_made == 2  # only a new producer may leave out a sequence
+
+
+async def test_a_refused_batch_tells_which_records_it_had() -> None:
+    three_a_batch = ProducerSettings(batch_bytes=130, linger_ms=60_000)
+    async with ScriptedBroker(lambda n: Code.MESSAGE_TOO_LARGE if n == 1 else Code.NONE) as broker:
+        async with Cluster([broker.address]) as cluster, Producer(cluster, three_a_batch) as sender:
+            for line in LINES[:8]:
+                await sender.send(TOPIC, line)
+            with pytest.raises(RecordsRefused) as refused:
+                await sender.flush()
+            assert (refused.value.first, refused.value.count) == (3, 3)
+            assert sender.records_acknowledged == 3
+
+
+async def test_a_crash_of_the_background_task_is_raised_and_not_lost() -> None:
+    async with ScriptedBroker() as broker, Cluster([broker.address]) as cluster:
+        with pytest.raises(struct.error):
+            async with Producer(cluster, SMALL) as producer:
+                await producer.send(TOPIC, b"x", timestamp_ms=2**63)
+        with pytest.raises(struct.error):
+            await producer.send(TOPIC, b"later")
 
 
 async def test_a_broker_that_never_answers_well_fails_after_the_delivery_timeout() -> None:

@@ -4,7 +4,7 @@ import click
 
 from headrace.base.errors import Code
 from headrace.cli.commands import Group
-from headrace.cli.output import Output, Table
+from headrace.cli.output import Output, Table, counted
 from headrace.cli.session import connected
 from headrace.client import admin
 from headrace.client.cluster import Cluster
@@ -54,20 +54,16 @@ async def status(cluster: Cluster, output: Output) -> None:
     columns = ["BROKER", "ADDRESS", "RACK", "LEADS", "ROLE"]
     output.result(
         fields,
-        f"Cluster {state.cluster_id}: {_count(len(topics), 'topic')}, {_count(own, 'partition')}"
-        f" (and {_count(internal, 'internal partition')})",
+        f"Cluster {state.cluster_id}: {counted(len(topics), 'topic')}, {counted(own, 'partition')}"
+        f" (and {counted(internal, 'internal partition')})",
         Table(columns=columns, rows=rows),
         *_trouble("without a leader", leaderless),
         *_trouble("with fewer replicas in sync than they have", lacking),
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
 def _trouble(what: str, partitions: list[str]) -> list[str]:
     if not partitions:
         return []
     shown = ", ".join(partitions[:10]) + (", ..." if len(partitions) > 10 else "")
-    return [f"{len(partitions)} partitions {what}: {shown}"]
+    return [f"{counted(len(partitions), 'partition')} {what}: {shown}"]

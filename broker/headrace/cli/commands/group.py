@@ -5,7 +5,7 @@ import click
 from headrace.cli import suggest
 from headrace.cli.commands import Group
 from headrace.cli.moment import Moment
-from headrace.cli.output import Output, Table
+from headrace.cli.output import Output, Table, counted
 from headrace.cli.session import confirm, connected, yes_option
 from headrace.client import group_admin
 from headrace.client.cluster import Cluster
@@ -87,8 +87,7 @@ async def describe(cluster: Cluster, output: Output, name: str) -> None:
         ],
     }
     columns = ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"]
-    count = len(group.members)
-    head = f"{name}  {group.state}, {count} member{'s' * (count != 1)}"
+    head = f"{name}  {group.state}, {counted(len(group.members), 'member')}"
     if group.assignor:
         head += f", assignor {group.assignor}"
     head += f", coordinator {group.coordinator}"
@@ -144,7 +143,7 @@ async def reset(
         raise click.UsageError(f"Group {name!r} has committed nothing: name topics with --topic.")
     after = await _targets(cluster, partitions, to_beginning, to_offset, to_timestamp)
     if not dry_run:
-        confirm(f"Move group {name} in {len(partitions)} partitions?", yes=yes)
+        confirm(f"Move group {name} in {counted(len(partitions), 'partition')}?", yes=yes)
         await commit_offsets(cluster, name, after)
     fields = {
         "group": name,

@@ -1,6 +1,7 @@
 """`headrace produce`."""
 
 import asyncio
+import contextlib
 import stat
 import sys
 import time
@@ -12,12 +13,13 @@ import click
 
 from headrace.cli import json_records, suggest, unterminated
 from headrace.cli.fault import Failure
-from headrace.cli.output import Output, size_text
+from headrace.cli.output import Output, counted, size_text
 from headrace.cli.progress import Progress
 from headrace.cli.session import connected
 from headrace.cli.stdio import STDIN, Lines, read_lines
 from headrace.client.batch import now_ms
 from headrace.client.cluster import Cluster
+from headrace.client.errors import ClientError, RecordsRefused
 from headrace.client.producer import Producer
 from headrace.client.settings import CODECS, ProducerSettings
 from headrace.wire.records import Header, NewRecord
@@ -36,8 +38,9 @@ Examples:
 
 Each line is a record without its line end; an empty line is an empty record. A last line without
 a line end gets the header headrace.unterminated, so that `headrace consume` can give back the
-same bytes. JSON lines take key, value, headers and timestamp; key_base64 and value_base64 are
-for bytes that are not text.
+same bytes. JSON lines take key, value, headers and timestamp (ms since 1970); key_base64 and
+value_base64 are for bytes that are not text. The topic, partition and offset that `headrace
+consume` writes are passed over: TOPIC and --partition say where records go.
 """
 
 _ACKS = {"all": -1, "-1": -1, "1": 1, "0": 0}
@@ -116,9 +119,14 @@ async def command(
     async with Producer(cluster, settings) as producer:
         try:
             await _stream(producer, target, read)
+            await producer.flush()
         except _BadLine:
             await producer.flush()
             raise
+        except RecordsRefused as refused:
+            with contextlib.suppress(ClientError):
+                await producer.flush()  # the other partitions' lines
+            raise _refused_line(refused, producer.records_acknowledged) from None
         except asyncio.CancelledError:
             await _finish(producer, read)
             raise
@@ -130,8 +138,8 @@ async def command(
     elif sys.stderr.isatty():
         speed = f"{records / seconds:,.0f} a second" if seconds else ""
         click.echo(
-            f"{records:,} records ({size_text(size_bytes)}) written to {topic} in {seconds:.2f} s"
-            f" ({speed})",
+            f"{counted(records, 'record')} ({size_text(size_bytes)}) written to {topic}"
+            f" in {seconds:.2f} s ({speed})",
             err=True,
         )
 
@@ -147,7 +155,7 @@ async def _finish(producer: Producer, read: _Read) -> None:
         why = f": {flush.exception()}"
     lost = read.records - producer.records_acknowledged
     if lost:
-        lines = f"{lost:,} line{'s' * (lost != 1)} of standard input"
+        lines = f"{counted(lost, 'line')} of standard input"
         click.echo(f"headrace: not known to be written: {lines}{why}.", err=True)
 
 
@@ -221,6 +229,16 @@ def _input_bytes() -> int | None:
     """How much there is to read, where standard input is a file."""
     status = fstat(STDIN)
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _refused_line(refused: RecordsRefused, written: int) -> Failure:
+    line, count = refused.first + 1, refused.count
+    what = f"Line {line}" if count == 1 else f"A batch of the {count:,} lines from line {line} on"
+    return Failure(
+        f"{what} of standard input was not written. {refused}. {counted(written, 'line')} of"
+        " standard input written, no others",
+        code=refused.code.name,
+    )
 
 
 class _BadLine(Failure):

@@ -7,7 +7,7 @@ import click
 from headrace.cli import suggest
 from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
-from headrace.cli.output import Output, Table, size_text
+from headrace.cli.output import Output, Table, counted, size_text
 from headrace.cli.session import confirm, connected, parse_pairs, yes_option
 from headrace.client import admin
 from headrace.client.cluster import Cluster
@@ -58,7 +58,7 @@ async def create(
     )
     count = len((await cluster.topic(name, create=True)).partitions)
     fields = {"topic": name, "topic_id": topic_id and str(topic_id), "partitions": count}
-    output.result(fields, f"Created {name} with {count} partition{'s' * (count != 1)}.")
+    output.result(fields, f"Created {name} with {counted(count, 'partition')}.")
 
 
 @command.command(name="list", epilog="\b\nExample:\n  headrace topic list -o json")
@@ -172,7 +172,7 @@ async def alter(
     if partitions:
         await admin.create_partitions(cluster, name, partitions)
         done["partitions"] = partitions
-    count = f": it has {partitions} partition{'s' * (partitions != 1)} now" if partitions else ""
+    count = f": it has {counted(partitions, 'partition')} now" if partitions else ""
     output.result(done, f"Changed {name}{count}.")
 
 
