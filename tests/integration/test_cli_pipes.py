@@ -115,6 +115,21 @@ def test_a_bad_timestamp_is_a_bad_line(broker: Headrace, topic: str) -> None:
     assert ok(broker, "consume", topic, "-e") == b"ok\n"
 
 
+@pytest.mark.parametrize("arguments", [("consume", "-n", "1", "-e"), ("produce",)], ids=str)
+def test_a_closed_stream_fails_in_words(
+    broker: Headrace, topic: str, arguments: tuple[str, ...]
+) -> None:
+    ok(broker, "produce", topic, given=b"a\n")
+    reads = arguments[0] == "consume"
+    done = subprocess.run(
+        [*LAUNCHER, arguments[0], topic, *arguments[1:], "-b", broker.bootstrap],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: os.close(1 if reads else 0),
+    )
+    named = b"standard output" if reads else b"standard input"
+    assert (done.returncode, done.stderr) == (1, b"headrace: %s: Bad file descriptor.\n" % named)
+
+
 def test_a_line_too_large_is_named_with_its_cure(broker: Headrace, topic: str) -> None:
     text = b"one\n" + b"x" * 2_000_000 + b"\nthree\n"
     done = failed(broker, "produce", topic, given=text)

@@ -10,7 +10,7 @@ import click
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-_OUTPUT_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OUTPUT_FAILED: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """Of an error without a file name: nothing else that a command writes has none."""
 
 
@@ -69,7 +69,7 @@ def _in_words(error: Exception) -> tuple[str, str] | None:
     if records is not None and isinstance(error, records.CorruptRecords):
         return "CORRUPT_RECORDS", str(error)
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        where = error.filename or ("standard output" if error.errno in _OUTPUT_FULL else "")
+        where = error.filename or ("standard output" if error.errno in _OUTPUT_FAILED else "")
         return "SYSTEM", f"{where}{where and ': '}{error.strerror or error}"
     return None
 

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import click
 
+from headrace.cli.bounds import INT64_MAX
+
 
 class Moment(click.ParamType[int]):
     """An option's value that becomes milliseconds since the Unix epoch."""
@@ -16,14 +18,17 @@ class Moment(click.ParamType[int]):
         """Without a zone, an ISO moment is in local time."""
         if isinstance(value, int):
             return value
-        if value.isascii() and value.isdigit():
-            return int(value)
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            if value.isascii() and value.isdigit():
+                moment_ms = int(value)
+            else:
+                moment_ms = int(datetime.fromisoformat(value).timestamp() * 1000)
+        except (ValueError, OverflowError):  # the latter in the year 1, to the east of Greenwich
             self.fail(
                 f"{value!r} is neither milliseconds since 1970 nor like 2026-11-23T21:30:00Z",
                 param,
                 ctx,
             )
-        return int(moment.timestamp() * 1000)
+        if not 0 <= moment_ms <= INT64_MAX:
+            self.fail(f"{value!r} is before 1970 or beyond 64 bits of milliseconds", param, ctx)
+        return moment_ms

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 import click
@@ -26,6 +26,7 @@ def connected(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
     @click.option("--profile", metavar="NAME", help="A profile of profiles.toml.")
     @functools.wraps(function)
     def command(bootstrap: str | None, profile: str | None, **options: Any) -> Any:
+        _refuse_what_is_not_text([bootstrap, profile, *options.values()])
         addresses = profiles.from_environment(bootstrap, profile)
 
         async def session() -> Any:
@@ -42,6 +43,18 @@ def connected(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
             raise KeyboardInterrupt from None
 
     return command
+
+
+def _refuse_what_is_not_text(values: Iterable[Any]) -> None:
+    """The protocol's strings are UTF-8. An argument in another encoding is called wrongly."""
+    for value in values:
+        if isinstance(value, tuple | dict):
+            _refuse_what_is_not_text(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{value!a} is not UTF-8 text.") from None
 
 
 def confirm(question: str, *, yes: bool) -> None:

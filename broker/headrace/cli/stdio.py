@@ -44,7 +44,10 @@ async def _read_chunks() -> AsyncIterator[bytes]:
         fcntl.fcntl(STDIN, _SET_PIPE_SIZE, _PIPE_BYTES)
     while True:
         await _readable()
-        data = os.read(STDIN, _READ_BYTES)
+        try:
+            data = os.read(STDIN, _READ_BYTES)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard input") from None
         if not data:
             return
         yield data

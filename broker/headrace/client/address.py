@@ -39,6 +39,10 @@ def _parse_one(text: str) -> Address:
             raise ValueError(f"{text!r} has no port after the colon")
     if not host:
         raise ValueError(f"{text!r} has no host: write it like 127.0.0.1:9092")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{host!a} cannot be a host's name") from None
     number = int(port) if port.isascii() and port.isdigit() else DEFAULT_PORT if not port else 0
     if not 1 <= number <= 65535:
         raise ValueError(f"{port!r} in {text!r} is not a port: it is a number from 1 to 65535")

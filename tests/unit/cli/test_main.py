@@ -1,6 +1,7 @@
 """The contract of the command line that needs no broker: codes, words, JSON, help."""
 
 import json
+import os
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -64,6 +65,25 @@ def test_the_version_is_the_projects() -> None:
         (["topic", "alter", "t"], "Nothing to change"),
         (["topic", "delete", "t"], "needs --yes"),
         (["group", "reset", "g"], "Give one of"),
+        (["topic", "create", "x", "--partitions", "99999999999"], "1<=x<=2147483647"),
+        (["topic", "alter", "x", "--partitions", "99999999999"], "1<=x<=2147483647"),
+        (["topic", "create", "x", "--replicas", "99999"], "1<=x<=32767"),
+        (["consume", "t", "--partition", "2147483648"], "0<=x<=2147483647"),
+        (["consume", "t", "--offset", "99999999999999999999"], "x<=9223372036854775807"),
+        (["consume", "t", "--timestamp", "99999999999999999999"], "beyond 64 bits"),
+        (["consume", "t", "--timestamp", "9" * 5000], "is neither"),
+        (["consume", "t", "--timestamp", "1969-12-31T23:59:59.999Z"], "is before 1970"),
+        (["consume", "t", "--timestamp", "0001-01-01T00:00+23:59"], "is before 1970"),
+        (["group", "reset", "g", "--to-offset", "9223372036854775808"], "x<=9223372036854775807"),
+        (["config", "get", "broker", "99999999999"], "A broker's name is its number"),
+        (["produce", "t", "--timeout", "nan"], "not a number of seconds"),
+        (["produce", "t", "--timeout", "inf"], "<=x<="),
+        (["topic", "create", "\udcff"], "'\\udcff' is not UTF-8 text."),
+        (["group", "describe", "\udcff"], "'\\udcff' is not UTF-8 text."),
+        (["config", "set", "topic", "t", "k=\udcff"], "'k=\\udcff' is not UTF-8 text."),
+        (["produce", "t", "-H", "n=\udcff"], "'n=\\udcff' is not UTF-8 text."),
+        (["produce", "t", "-K", "\udcff"], "'\\udcff' is not UTF-8 text."),
+        (["quota", "set", "--client-id", "\udcff", "x=1"], "'\\udcff' is not UTF-8 text."),
     ],
 )
 def test_called_wrongly_is_code_2_and_a_sentence(arguments: list[str], part: str) -> None:
@@ -87,6 +107,33 @@ def test_no_broker_says_where_and_how_to_start_one() -> None:
     done = run("topic", "list", environment={"HEADRACE_BOOTSTRAP": "127.0.0.1:1"})
     assert (done.code, done.out) == (1, b"")
     assert "127.0.0.1:1" in done.err and "headrace dev" in done.err and "--bootstrap" in done.err
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "x" * 300, "\udcff"])
+def test_what_cannot_be_a_host_is_code_2(host: str) -> None:
+    for done in (
+        run("topic", "list", "-b", f"{host}:9092"),
+        run("topic", "list", environment={"HEADRACE_BOOTSTRAP": host}),
+    ):
+        assert (done.code, done.out, done.err.count("\n")) == (2, b"", 1)
+        assert "cannot be a host's name" in done.err or "is not UTF-8 text" in done.err
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "part"),
+    [
+        (1, ["version"], "standard output: Bad file descriptor"),
+        (1, ["completion", "bash"], "standard output: Bad file descriptor"),
+        (0, ["topic", "delete", "t", "-b", "127.0.0.1:1"], "needs --yes"),
+        (2, ["version", "-x"], ""),
+    ],
+)
+def test_a_closed_stream_is_an_error_in_words(closed: int, arguments: list[str], part: str) -> None:
+    pipe = subprocess.PIPE
+    command = [*LAUNCHER, *arguments]
+    done = subprocess.run(command, stderr=pipe, preexec_fn=lambda: os.close(closed))
+    assert done.returncode in (1, 2)
+    assert part in done.stderr.decode() and b"Traceback" not in done.stderr
 
 
 def test_a_bad_setting_names_its_place(tmp_path: Path) -> None:

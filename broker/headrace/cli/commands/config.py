@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from headrace.cli import suggest
+from headrace.cli import bounds, suggest
 from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table
@@ -124,6 +124,6 @@ def _wire_name(kind: str, name: str) -> str:
         return name
     if name == CLUSTER_DEFAULT:
         return ""
-    if not name.isdigit():
+    if not (name.isascii() and name.isdigit() and int(name) <= bounds.INT32_MAX):
         raise click.UsageError(f"A broker's name is its number, or `default`; not {name!r}.")
     return name

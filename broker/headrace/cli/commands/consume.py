@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from headrace.cli import suggest
+from headrace.cli import bounds, suggest
 from headrace.cli.absence import Absence
 from headrace.cli.fault import Failure
 from headrace.cli.moment import Moment
@@ -61,7 +61,7 @@ class _Start:
 @click.option("--from-beginning", is_flag=True, help="Start at the first record.")
 @click.option(
     "--offset",
-    type=int,
+    type=bounds.OFFSET_OR_BEFORE_END,
     metavar="N",
     help="Start at this offset; -N starts N records before the end.",
 )
@@ -72,7 +72,7 @@ class _Start:
     "-p",
     "--partition",
     "partitions",
-    type=click.IntRange(0),
+    type=bounds.PARTITION,
     multiple=True,
     metavar="N",
     help="Only this partition; may be repeated.",

@@ -2,7 +2,7 @@
 
 import click
 
-from headrace.cli import suggest
+from headrace.cli import bounds, suggest
 from headrace.cli.commands import Group
 from headrace.cli.moment import Moment
 from headrace.cli.output import Output, Table, counted
@@ -114,7 +114,7 @@ The group must have no members: stop its consumers first.
 )
 @click.option("--to-beginning", is_flag=True, help="To the first record.")
 @click.option("--to-end", is_flag=True, help="To the end: skip what is there.")
-@click.option("--to-offset", type=click.IntRange(0), metavar="N", help="To this offset.")
+@click.option("--to-offset", type=bounds.OFFSET, metavar="N", help="To this offset.")
 @click.option("--to-timestamp", type=Moment(), metavar="TIME", help="To the first record since.")
 @click.option("--dry-run", is_flag=True, help="Only show what it would do.")
 @yes_option

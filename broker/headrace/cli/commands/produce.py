@@ -11,7 +11,7 @@ from os import fstat
 
 import click
 
-from headrace.cli import json_records, suggest, unterminated
+from headrace.cli import bounds, json_records, suggest, unterminated
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, counted, size_text
 from headrace.cli.progress import Progress
@@ -74,7 +74,7 @@ class _Read:
     help="What a line of input is.",
 )
 @click.option("-K", "--key-separator", metavar="TEXT", help="Lines are key, this text, value.")
-@click.option("-p", "--partition", type=click.IntRange(0), help="Write to this partition only.")
+@click.option("-p", "--partition", type=bounds.PARTITION, help="Write to this partition only.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header.")
 @click.option("--acks", type=click.Choice(list(_ACKS)), default="all", show_default=True)
 @click.option(
@@ -83,7 +83,7 @@ class _Read:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0.1),
+    type=bounds.Seconds(),
     default=60,
     show_default=True,
     metavar="SECONDS",

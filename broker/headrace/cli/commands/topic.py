@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from headrace.cli import suggest
+from headrace.cli import bounds, suggest
 from headrace.cli.commands import Group
 from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table, counted, size_text
@@ -36,8 +36,8 @@ def command() -> None:
     epilog="\b\nExample:\n  headrace topic create events --partitions 4 --set retention.ms=86400000"
 )
 @click.argument("name")
-@click.option("--partitions", type=click.IntRange(1), help="Partitions [the broker's setting].")
-@click.option("--replicas", type=click.IntRange(1), help="Replicas [the broker's setting].")
+@click.option("--partitions", type=bounds.PARTITIONS, help="Partitions [the broker's setting].")
+@click.option("--replicas", type=bounds.REPLICAS, help="Replicas [the broker's setting].")
 @_SET
 @connected
 async def create(
@@ -143,7 +143,7 @@ async def describe(cluster: Cluster, output: Output, name: str) -> None:
     epilog="\b\nExample:\n  headrace topic alter events --partitions 8 --set retention.ms=3600000"
 )
 @click.argument("name", shell_complete=suggest.topics)
-@click.option("--partitions", type=click.IntRange(1), help="Grow to so many partitions.")
+@click.option("--partitions", type=bounds.PARTITIONS, help="Grow to so many partitions.")
 @_SET
 @click.option(
     "--unset",
