@@ -1,6 +1,7 @@
 """Topics, groups, settings and the cluster from the command line, by its JSON contract."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,9 +88,72 @@ def test_the_life_of_a_group(broker: Headrace) -> None:
     ask(broker, "group", "reset", "new", "--topic", "read", "--to-beginning", "--yes")
     assert ask(broker, "group", "describe", "new")["offsets"][0]["committed_offset"] == 0
 
-    assert ask(broker, "group", "delete", "readers", "--yes") == {"deleted": "readers"}
+    both = ask(broker, "group", "delete", "readers", "new", "--yes")
+    assert both == {"deleted": ["readers", "new"]}
     gone = ask(broker, "group", "describe", "readers", code=1)
     assert gone["error"]["code"] == "GROUP_ID_NOT_FOUND"
+
+
+def test_an_offset_beyond_the_end_is_told_and_the_nearest_taken(broker: Headrace) -> None:
+    ask(broker, "produce", "short", given=b"a\n")
+    reset = ["group", "reset", "far", "--topic", "short", "--to-offset", "5000000", "--yes"]
+    done = run(*reset, "-b", broker.bootstrap)
+    assert done.code == 0 and "short-0 has the offsets 0 to 1, not 5000000" in done.err
+    assert ask(broker, "group", "describe", "far")["offsets"][0]["committed_offset"] == 1
+
+
+def test_a_group_with_members_is_not_moved(broker: Headrace) -> None:
+    ask(broker, "produce", "busy", given=b"a\n")
+    command = [*LAUNCHER, "consume", "busy", "-g", "alive", "--from-beginning"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, "-b", broker.bootstrap], stdout=pipe) as member:
+        try:
+            assert member.stdout is not None and member.stdout.readline() == b"a\n"
+            reset = ["group", "reset", "alive", "--topic", "busy", "--to-beginning", "--yes"]
+            refused = ask(broker, *reset, code=1)["error"]
+            assert refused["code"] == "NON_EMPTY_GROUP"
+            assert "stop its consumers first" in refused["message"]
+        finally:
+            member.kill()
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("config set topic typed --unset retntion.ms", "the closest is retention.ms"),
+        ("topic alter typed --unset nosuch", "topic typed has no setting 'nosuch'"),
+        ("config set broker default --unset log.retention.hours", "in the broker's file"),
+        ("config set broker 1 --unset log.retention.m", "the closest is log.retention.ms"),
+        ("config set group typed --unset nosuch", "Unknown group config name"),
+        ("config get topic typed retntion.ms", "the closest is retention.ms"),
+    ],
+)
+def test_a_mistyped_setting_is_no_success(broker: Headrace, command: str, part: str) -> None:
+    run("topic", "create", "typed", "-b", broker.bootstrap)
+    assert part in ask(broker, *command.split(), code=1)["error"]["message"]
+
+
+def test_what_is_not_set_may_be_unset(broker: Headrace) -> None:
+    ask(broker, "config", "set", "broker", "default", "--unset", "log.retention.ms")
+
+
+@pytest.mark.parametrize("change", [["delete", "--yes"], ["alter", "--partitions", "60"]], ids=str)
+def test_the_brokers_own_topics_are_guarded(broker: Headrace, change: list[str]) -> None:
+    reset = ["group", "reset", "own", "--topic", "owned", "--to-end", "--yes"]
+    ask(broker, "produce", "owned", given=b"a\n")
+    ask(broker, *reset)  # whereby __consumer_offsets is there
+    before = ask(broker, "topic", "describe", "__consumer_offsets")["topic_id"]
+    refused = ask(broker, "topic", change[0], "__consumer_offsets", *change[1:], code=1)["error"]
+    assert refused["code"] == "INTERNAL_TOPIC" and "--internal" in refused["message"]
+    assert ask(broker, "topic", "describe", "__consumer_offsets")["topic_id"] == before
+
+
+def test_the_brokers_own_reason_is_shown(broker: Headrace) -> None:
+    refused = ask(broker, "topic", "create", "thrice", "--replicas", "3", code=1)["error"]
+    assert "keeps one replica" in refused["message"]
+    assert "'.' is not allowed" in ask(broker, "topic", "create", ".", code=1)["error"]["message"]
+    empty = ask(broker, "group", "describe", "", code=1)["error"]
+    assert "INVALID_GROUP_ID" in empty["message"] or "no such group" in empty["message"]
 
 
 def test_settings_are_set_and_returned_to_their_defaults(broker: Headrace) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from e2e.kafka.headrace import Headrace
-from tests.command_line import LAUNCHER, Done, run
+from tests.command_line import LAUNCHER, Done, Terminal, run
 
 AT_ONCE = {"group.initial.rebalance.delay.ms": "0"}
 """A group's first member need not wait for others."""
@@ -217,9 +217,33 @@ def test_a_broker_killed_while_lines_flow_loses_and_repeats_none(tmp_path: Path)
         assert ok(broker, "consume", "t", "--no-follow") == text
 
 
-def test_a_topic_that_is_not_there_is_said_so(broker: Headrace) -> None:
-    done = failed(broker, "consume", "never-made", "--no-follow")
+@pytest.mark.parametrize("how", [["--no-follow"], ["--follow"], ["-g", "nobody"]], ids=str)
+def test_a_topic_that_is_not_there_is_said_so_and_not_made(
+    broker: Headrace, how: list[str]
+) -> None:
+    run("topic", "create", "ever-made", "-b", broker.bootstrap)
+    done = failed(broker, "consume", "never-made", *how)
     assert "'never-made'" in done.err and "headrace topic create" in done.err
+    assert "the closest is ever-made" in done.err
+    assert b"never-made" not in ok(broker, "topic", "list")
+
+
+def test_a_follower_at_the_end_says_so_on_a_terminal(broker: Headrace, topic: str) -> None:
+    ok(broker, "produce", topic, given=b"first\n")
+    for how in ([], ["-g", topic]):
+        follow = ["consume", topic, "--from-beginning", *how, "-b", broker.bootstrap]
+        with Terminal.running(*follow) as terminal:
+            terminal.until(f"first\nheadrace: at the end of {topic}, waiting for new records")
+
+
+def test_a_join_that_is_held_up_says_by_whom_on_a_terminal(broker: Headrace, topic: str) -> None:
+    ok(broker, "produce", topic, given=b"first\n")
+    join = ["consume", topic, "-g", topic, "--from-beginning", "-b", broker.bootstrap]
+    with subprocess.Popen([*LAUNCHER, *join], stdout=subprocess.PIPE) as dead:
+        assert dead.stdout is not None and dead.stdout.readline() == b"first\n"
+        dead.kill()
+    with Terminal.running(*join, "--no-follow") as terminal:
+        terminal.until(f"headrace: waiting to join group {topic}")
 
 
 @pytest.mark.parametrize("follow", ["--follow", "--no-follow"])
@@ -253,12 +277,11 @@ def _unread(pipe: int) -> int:
 def test_following_waits_for_a_broker_that_is_away(tmp_path: Path, group: list[str]) -> None:
     with Headrace(tmp_path / "data", settings=AT_ONCE, launcher=LAUNCHER) as away:
         command = [*LAUNCHER, "consume", "later", "--from-beginning", *group]
-        command += ["-b", away.bootstrap]  # nobody has made the topic: consume does
+        command += ["-b", away.bootstrap]
+        ok(away, "topic", "create", "later")
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process, killed(process):
             assert process.stdout is not None and process.stderr is not None
-            while b"later" not in ok(away, "topic", "list", "-o", "json"):
-                assert process.poll() is None
             ok(away, "produce", "later", given=b"before\n")
             assert process.stdout.readline() == b"before\n"
             away.stop()

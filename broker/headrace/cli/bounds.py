@@ -4,7 +4,7 @@
 """
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -29,7 +29,7 @@ class Seconds(click.FloatRange):
         super().__init__(min=0.1, max=_SECONDS_MAX)
 
     def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):

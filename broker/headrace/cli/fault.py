@@ -92,8 +92,9 @@ def _tell(code: str, sentence: str) -> None:
         except OSError:
             pass  # it is standard output that failed
     sentence = sentence.rstrip(".")
+    stop = "" if sentence.endswith(("?", "!")) else "."
     red, plain = ("\x1b[31m", "\x1b[0m") if colour_allowed(sys.stderr) else ("", "")
-    sys.stderr.write(f"{red}headrace:{plain} {sentence}.\n")
+    sys.stderr.write(f"{red}headrace:{plain} {sentence}{stop}\n")
 
 
 def wants_json(arguments: list[str]) -> bool:

@@ -40,7 +40,13 @@ Example: two terminals, one pipe
   headrace consume raw --no-follow | grep -i apache
 
 The broker's address is --bootstrap, or $HEADRACE_BOOTSTRAP, or a profile's (--profile,
-$HEADRACE_PROFILE, ~/.config/headrace/profiles.toml), or 127.0.0.1:9092.
+$HEADRACE_PROFILE, or the default of ~/.config/headrace/profiles.toml), or 127.0.0.1:9092.
+
+\b
+That file has
+  default = "local"
+  [local]
+  bootstrap = "127.0.0.1:9092"
 """
 
 

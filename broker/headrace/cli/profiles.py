@@ -20,6 +20,8 @@ from headrace.client.address import Address, parse_addresses
 DEFAULT: Final = "127.0.0.1:9092"
 _KEYS: Final = {"bootstrap"}
 
+_FORM: Final = """a profile is [NAME] and a line bootstrap = "HOST:PORT" under it"""
+
 
 def addresses(
     bootstrap: str | None, profile: str | None, environment: Mapping[str, str]
@@ -46,7 +48,9 @@ def _chosen(
         return _from_profile(name, "$HEADRACE_PROFILE", environment)
     path = profiles_path(environment)
     if path.exists() and (name := _read(path).get("default")):
-        return _from_profile(str(name), f"default in {path}", environment)
+        if not isinstance(name, str):
+            raise Misused(f"{path}: `default` names the profile to use and is none itself; {_FORM}")
+        return _from_profile(name, f"default in {path}", environment)
     return DEFAULT, "the default address"
 
 
@@ -60,7 +64,7 @@ def profiles_path(environment: Mapping[str, str]) -> Path:
 def _from_profile(name: str, source: str, environment: Mapping[str, str]) -> tuple[str, str]:
     path = profiles_path(environment)
     if not path.exists():
-        raise Misused(f"{source} names the profile {name!r}, but there is no {path}")
+        raise Misused(f"{source} names the profile {name!r}, but there is no {path}: {_FORM}")
     profiles = {key: value for key, value in _read(path).items() if isinstance(value, dict)}
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"

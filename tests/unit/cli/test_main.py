@@ -37,6 +37,22 @@ def test_every_help_has_an_example_of_that_command(path: list[str]) -> None:
     assert f"headrace {' '.join(path)}" in shown.output.partition("Example")[2]
 
 
+@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
+def test_every_help_fits_80_columns(path: list[str]) -> None:
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(headrace, [*path, "--help"])
+    assert max(map(len, shown.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "words", ["help", "help version", "topic help", "topic help create", "help topic create"]
+)
+def test_help_is_a_command_too(words: str) -> None:
+    asked = CliRunner().invoke(headrace, words.split(), prog_name="headrace")
+    path = words.replace("help", "").split()
+    by_option = CliRunner().invoke(headrace, [*path, "--help"], prog_name="headrace")
+    assert (asked.exit_code, asked.output) == (0, by_option.output)
+
+
 def test_the_list_of_commands_says_what_each_command_says() -> None:
     context = click.Context(headrace)
     for name, line in COMMANDS.items():

@@ -48,6 +48,13 @@ def test_home_is_where_profiles_are_without_xdg(tmp_path: Path) -> None:
     assert chosen(None, "far", {"HOME": str(tmp_path)}) == "far:2222,farther:9092"
 
 
+def test_a_default_that_is_a_section_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "headrace").mkdir()
+    (tmp_path / "headrace" / "profiles.toml").write_text('[default]\nbootstrap = "x:1"\n')
+    with pytest.raises(Failure, match=r"`default` names the profile to use.*\[NAME\]"):
+        chosen(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     ("profile", "part"),
     [

@@ -21,6 +21,11 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         names = self.list_commands(ctx)
+        if args[:1] == ["help"]:
+            if args[1:]:
+                return super().resolve_command(ctx, [*args[1:], "--help"])
+            click.echo(ctx.get_help())
+            ctx.exit()
         if args and not args[0].startswith("-") and args[0] not in names:
             close = get_close_matches(args[0], names, n=1)
             meant = f" Did you mean {close[0]!r}?" if close else ""

@@ -7,9 +7,9 @@ import click
 
 from headrace.cli import bounds, suggest
 from headrace.cli.commands import Group
-from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table
 from headrace.cli.session import connected, parse_pairs
+from headrace.cli.setting_names import check_known, check_unset
 from headrace.client import admin
 from headrace.client.cluster import Cluster
 
@@ -42,8 +42,7 @@ async def get(
 ) -> None:
     """Show settings. NAME `default` among brokers is the cluster's default."""
     settings = await admin.describe_settings(cluster, kind, _wire_name(kind, name))
-    if unknown := sorted(set(keys) - {s.name for s in settings}):
-        raise Failure(f"{kind} {name} has no setting {unknown[0]!r}", code="UNKNOWN_SETTING")
+    check_known(kind, name, keys, settings)
     defaults = _defaults(kind) if changed else {}
     shown = [
         s
@@ -66,7 +65,8 @@ async def get(
     }
     rows = [(s.name, "(hidden)" if s.sensitive else s.value, s.source) for s in shown]
     columns = ["SETTING", "VALUE", "SOURCE"]
-    empty = "Every setting has its default."
+    bare = kind == "group" and not settings
+    empty = f"Group {name} has no settings." if bare else "Every setting has its default."
     output.result(fields, Table(columns=columns, rows=rows, empty=empty))
 
 
@@ -100,6 +100,7 @@ async def set_settings(
     if not (set_to or unset):
         raise click.UsageError("Nothing to change: give KEY=VALUE or --unset KEY.")
     wire_name = _wire_name(kind, name)
+    await check_unset(cluster, kind, wire_name, unset)
     await admin.alter_settings(cluster, kind, wire_name, set_to=set_to, unset=unset)
     fields = {"kind": kind, "name": name, "set": set_to, "unset": list(unset)}
     output.result(fields, f"Changed {kind} {name}.")

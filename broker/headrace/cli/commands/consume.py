@@ -16,6 +16,8 @@ from headrace.cli.printing import Printer
 from headrace.cli.progress import Progress
 from headrace.cli.record_format import formatter
 from headrace.cli.session import connected
+from headrace.cli.topics import known_topic
+from headrace.cli.waiting import AtEnd, Joining
 from headrace.client.cluster import Cluster
 from headrace.client.consumer import Consumer, TopicPartition
 from headrace.client.offsets import EARLIEST, LATEST, list_offsets
@@ -36,13 +38,15 @@ Examples:
   headrace consume raw --group readers
 
 It starts at the end and follows, like tail -f; with --no-follow it starts at the beginning and
-stops at the end as it was when it started, like cat. A group goes on where it stopped.
+stops at the end as it was when it started, like cat. A group goes on where it stopped. A topic
+that is not there is an error, and is not made.
 
 \b
 A pattern for --format has
   %v %s  the value         %o  the offset        %S  the value's length
   %k     the key           %p  the partition     %K  the key's length
   %h     the headers       %T  the timestamp     %t  the topic
+
 and \\n \\t \\0; a line end is added unless it ends in one. Records come in order within each
 partition; a topic with several gives them as they arrive.
 """
@@ -66,7 +70,10 @@ class _Start:
     help="Start at this offset; -N starts N records before the end.",
 )
 @click.option(
-    "--timestamp", type=Moment(), metavar="TIME", help="Start at a time: ISO 8601 or ms since 1970."
+    "--timestamp",
+    type=Moment(),
+    metavar="TIME",
+    help="Start at a time: ISO 8601 (local time unless it has a zone) or ms since 1970.",
 )
 @click.option(
     "-p",
@@ -125,8 +132,7 @@ async def command(
         raise click.UsageError(f"--format: {error}.") from None
     to_end = exit_at_end or not follow
     try:
-        # Whoever waits for records may be there before their topic; a cat of nothing is an error.
-        await cluster.topic(topic, create=not to_end)
+        await known_topic(cluster, topic)
         if group is None:
             await _read(cluster, topic, partitions, start, printer, to_end=to_end)
             return
@@ -170,11 +176,13 @@ async def _read(
     positions = await _positions(cluster, wanted, start, ends)
     remaining = {p for p in wanted if positions[p] < ends[p]} if to_end else set(wanted)
     total = sum(ends[p] - positions[p] for p in remaining) if to_end else None
+    at_end = AtEnd(topic, follows=not to_end)
     with Progress(f"consume {topic}", total, bytes_counted=False, shown=_bar_wanted()) as bar:
         absence = Absence(to_end=to_end)
         async with Consumer(cluster, _patience(to_end), absence.tell) as consumer:
             await consumer.assign({p: positions[p] for p in remaining})
             while remaining and not printer.full:
+                at_end.look(consumer.positions, ends)
                 fetched = await consumer.poll()
                 if fetched is None:
                     continue
@@ -192,24 +200,31 @@ async def _read_as_member(
     from headrace.client.group import GroupConsumer  # a tenth of the start, needed only here
 
     ends: dict[TopicPartition, int] = {}
-    async with GroupConsumer(
+    at_end = AtEnd(topic, follows=not to_end)
+    consumer = GroupConsumer(
         cluster,
         group,
         [topic],
         from_beginning=beginning,
         settings=_patience(to_end),
         on_trouble=Absence(to_end=to_end).tell,
-    ) as member:
-        while not printer.full:
-            fetched = await member.poll(POLL_MS)
-            if fetched is not None:
-                # What is committed is what was written, also where --count stops inside a batch.
-                member.positions[fetched.topic, fetched.partition] = printer.print(fetched)
-            if to_end and member.assigned.is_set():
-                new = [p for p in member.positions if p not in ends]
-                ends.update(await list_offsets(cluster, dict.fromkeys(new, LATEST)))
-                if all(offset >= ends[p] for p, offset in member.positions.items()):
-                    break
+    )
+    with Joining(group) as joining:
+        async with consumer as member:
+            while not printer.full:
+                fetched = await member.poll(POLL_MS)
+                joining.over()
+                if fetched is not None:
+                    # What is committed is what was written, also where --count stops inside a
+                    # batch.
+                    partition = (fetched.topic, fetched.partition)
+                    member.positions[partition] = printer.print(fetched)
+                if (to_end or at_end.due) and member.assigned.is_set():
+                    new = [p for p in member.positions if p not in ends]
+                    ends.update(await list_offsets(cluster, dict.fromkeys(new, LATEST)))
+                    at_end.look(member.positions, ends)
+                    if to_end and all(o >= ends[p] for p, o in member.positions.items()):
+                        break
 
 
 async def _positions(

@@ -1,5 +1,7 @@
 """`headrace group`."""
 
+import functools
+
 import click
 
 from headrace.cli import bounds, suggest
@@ -7,6 +9,7 @@ from headrace.cli.commands import Group
 from headrace.cli.moment import Moment
 from headrace.cli.output import Output, Table, counted
 from headrace.cli.session import confirm, connected, yes_option
+from headrace.cli.several import delete_each
 from headrace.client import group_admin
 from headrace.client.cluster import Cluster
 from headrace.client.group_admin import GroupStatus
@@ -115,7 +118,12 @@ The group must have no members: stop its consumers first.
 @click.option("--to-beginning", is_flag=True, help="To the first record.")
 @click.option("--to-end", is_flag=True, help="To the end: skip what is there.")
 @click.option("--to-offset", type=bounds.OFFSET, metavar="N", help="To this offset.")
-@click.option("--to-timestamp", type=Moment(), metavar="TIME", help="To the first record since.")
+@click.option(
+    "--to-timestamp",
+    type=Moment(),
+    metavar="TIME",
+    help="To the first record since: ISO 8601 (local time unless it has a zone) or ms since 1970.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what it would do.")
 @yes_option
 @connected
@@ -158,14 +166,15 @@ async def reset(
 
 
 @command.command(epilog="\b\nExample:\n  headrace group delete readers --yes")
-@click.argument("name", shell_complete=suggest.groups)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=suggest.groups)
 @yes_option
 @connected
-async def delete(cluster: Cluster, output: Output, name: str, yes: bool) -> None:
-    """Delete a group and its committed offsets."""
-    confirm(f"Delete group {name} and its committed offsets?", yes=yes)
-    await group_admin.delete_group(cluster, name)
-    output.result({"deleted": name}, f"Deleted group {name}.")
+async def delete(cluster: Cluster, output: Output, names: tuple[str, ...], yes: bool) -> None:
+    """Delete groups and their committed offsets."""
+    shown = ", ".join(names)
+    confirm(f"Delete {shown} and all committed offsets?", yes=yes)
+    await delete_each(names, functools.partial(group_admin.delete_group, cluster))
+    output.result({"deleted": list(names)}, f"Deleted {shown}.")
 
 
 def _owners(group: GroupStatus) -> dict[TopicPartition, str]:
@@ -199,6 +208,14 @@ async def _targets(
     if to_beginning:
         return firsts
     if to_offset is not None:
+        for topic, index in partitions:
+            first, end = firsts[topic, index], ends[topic, index]
+            if not first <= to_offset <= end:
+                click.echo(
+                    f"headrace: {topic}-{index} has the offsets {first} to {end}, not {to_offset}:"
+                    " the group goes to the nearest of them.",
+                    err=True,
+                )
         return {p: min(max(to_offset, firsts[p]), ends[p]) for p in partitions}
     if to_timestamp is not None:
         found = await list_offsets(cluster, dict.fromkeys(partitions, to_timestamp))

@@ -91,6 +91,12 @@ class _TextSink:
     def __init__(self) -> None:
         wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _WIDE_COLUMNS
         self._columns = {n: c for n, c in _COLUMNS.items() if wide or n not in _WIDE_ONLY}
+        if not wide:
+            click.echo(
+                f"{', '.join(_WIDE_ONLY)} take {_WIDE_COLUMNS} columns; pipes and -o json have"
+                " them.",
+                err=True,
+            )
 
     def begin(self, file: Path) -> None:
         write(f"{file}\n")

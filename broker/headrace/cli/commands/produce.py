@@ -34,7 +34,7 @@ _EPILOG = """\b
 Examples:
   cat LICENSE | headrace produce raw
   echo 'user-7:signed in' | headrace produce events --key-separator :
-  headrace consume a --format json --no-follow | headrace produce b --format json
+  headrace consume a -f json --no-follow | headrace produce b --format json
 
 Each line is a record without its line end; an empty line is an empty record. A last line without
 a line end gets the header headrace.unterminated, so that `headrace consume` can give back the

@@ -1,17 +1,19 @@
 """`headrace topic`."""
 
+import functools
 from typing import Any
 
 import click
 
 from headrace.cli import bounds, suggest
 from headrace.cli.commands import Group
-from headrace.cli.fault import Failure
 from headrace.cli.output import Output, Table, counted, size_text
 from headrace.cli.session import confirm, connected, parse_pairs, yes_option
+from headrace.cli.setting_names import check_unset
+from headrace.cli.several import delete_each
+from headrace.cli.topics import guard_internal, known_topic
 from headrace.client import admin
 from headrace.client.cluster import Cluster
-from headrace.client.errors import ClientError
 from headrace.client.metadata import Topic
 from headrace.client.offsets import EARLIEST, LATEST, TopicPartition, list_offsets
 
@@ -22,6 +24,10 @@ _SET = click.option(
     metavar="KEY=VALUE",
     help="A topic setting.",
     shell_complete=suggest.setting_keys("topic", end="="),
+)
+
+_internal_option = click.option(
+    "--internal", is_flag=True, help="Also where it is one of the broker's own topics."
 )
 
 
@@ -91,7 +97,7 @@ async def list_topics(cluster: Cluster, output: Output, internal: bool) -> None:
 @connected
 async def describe(cluster: Cluster, output: Output, name: str) -> None:
     """Show a topic's partitions, and the settings that are not the default."""
-    topic = await cluster.topic(name)
+    topic = await known_topic(cluster, name)
     partitions: list[TopicPartition] = [(name, p.index) for p in topic.partitions]
     firsts = await list_offsets(cluster, dict.fromkeys(partitions, EARLIEST))
     ends = await list_offsets(cluster, dict.fromkeys(partitions, LATEST))
@@ -152,6 +158,7 @@ async def describe(cluster: Cluster, output: Output, name: str) -> None:
     help="Return a setting to its default.",
     shell_complete=suggest.setting_keys("topic"),
 )
+@_internal_option
 @connected
 async def alter(
     cluster: Cluster,
@@ -160,11 +167,16 @@ async def alter(
     partitions: int | None,
     sets: tuple[str, ...],
     unset: tuple[str, ...],
+    internal: bool,
 ) -> None:
     """Grow a topic, or change its settings."""
     set_to = parse_pairs(sets, "--set")
     if not (partitions or set_to or unset):
         raise click.UsageError("Nothing to change: give --partitions, --set or --unset.")
+    if partitions:
+        loses = "with more partitions, groups look for their committed offsets where they are not"
+        await guard_internal(cluster, [name], allowed=internal, loses=loses)
+    await check_unset(cluster, "topic", name, unset)
     done: dict[str, Any] = {"topic": name}
     if set_to or unset:
         await admin.alter_settings(cluster, "topic", name, set_to=set_to, unset=unset)
@@ -178,25 +190,18 @@ async def alter(
 
 @command.command(epilog="\b\nExample:\n  headrace topic delete events --yes")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=suggest.topics)
+@_internal_option
 @yes_option
 @connected
-async def delete(cluster: Cluster, output: Output, names: tuple[str, ...], yes: bool) -> None:
+async def delete(
+    cluster: Cluster, output: Output, names: tuple[str, ...], internal: bool, yes: bool
+) -> None:
     """Delete topics and their records."""
     confirm(f"Delete {', '.join(names)} and all records in {_it(names)}?", yes=yes)
-    deleted: list[str] = []
-    failed: dict[str, str] = {}
-    for name in names:
-        try:
-            await admin.delete_topic(cluster, name)
-            deleted.append(name)
-        except ClientError as error:
-            if len(names) == 1:
-                raise
-            failed[name] = str(error)
-    if failed:
-        done = f" Deleted: {', '.join(deleted)}." if deleted else ""
-        raise Failure(f"{'; '.join(failed.values())}.{done}", code="PARTLY_FAILED")
-    output.result({"deleted": deleted}, f"Deleted {', '.join(deleted)}.")
+    loses = "with it go the committed offsets of every group"
+    await guard_internal(cluster, names, allowed=internal, loses=loses)
+    await delete_each(names, functools.partial(admin.delete_topic, cluster))
+    output.result({"deleted": list(names)}, f"Deleted {', '.join(names)}.")
 
 
 async def _sizes(cluster: Cluster, topic: Topic) -> dict[TopicPartition, int]:
