@@ -133,6 +133,11 @@ def test_a_mistyped_setting_is_no_success(broker: Headrace, command: str, part: 
     assert part in ask(broker, *command.split(), code=1)["error"]["message"]
 
 
+def test_another_port_is_told_in_whole_sentences(broker: Headrace) -> None:
+    done = run("topic", "list", "-b", f"127.0.0.1:{broker.http_port}")
+    assert done.code == 1 and "without TLS? `headrace dev` starts" in done.err
+
+
 def test_what_is_not_set_may_be_unset(broker: Headrace) -> None:
     ask(broker, "config", "set", "broker", "default", "--unset", "log.retention.ms")
 

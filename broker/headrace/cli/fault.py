@@ -45,8 +45,7 @@ def report_usage(error: click.UsageError) -> None:
     command = error.ctx.command_path if error.ctx is not None else "headrace"
     hint = f"`{command} --help` shows how it is used."
     message = " ".join(error.format_message().split())  # click lists choices with line ends
-    stop = "" if message.endswith((".", "?")) else "."
-    _tell("USAGE", f"{message}{stop} {hint}")
+    _tell("USAGE", f"{_stopped(message)} {hint}")
 
 
 def _in_words(error: Exception) -> tuple[str, str] | None:
@@ -62,7 +61,7 @@ def _in_words(error: Exception) -> tuple[str, str] | None:
         if isinstance(error, errors.NoSuchBroker):
             return "UNREACHABLE", f"{error}: `headrace cluster status` shows the brokers"
         if isinstance(error, errors.Unreachable):
-            return "UNREACHABLE", f"{error}. {_how_to_reach()}"
+            return "UNREACHABLE", f"{_stopped(str(error))} {_how_to_reach()}"
         if isinstance(error, errors.ClientError):
             return type(error).__name__.upper(), str(error)
     records: Any = sys.modules.get("headrace.wire.records")
@@ -72,6 +71,11 @@ def _in_words(error: Exception) -> tuple[str, str] | None:
         where = error.filename or ("standard output" if error.errno in _OUTPUT_FAILED else "")
         return "SYSTEM", f"{where}{where and ': '}{error.strerror or error}"
     return None
+
+
+def _stopped(sentence: str) -> str:
+    """With one mark at its end."""
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def _how_to_reach() -> str:
@@ -91,10 +95,8 @@ def _tell(code: str, sentence: str) -> None:
             return
         except OSError:
             pass  # it is standard output that failed
-    sentence = sentence.rstrip(".")
-    stop = "" if sentence.endswith(("?", "!")) else "."
     red, plain = ("\x1b[31m", "\x1b[0m") if colour_allowed(sys.stderr) else ("", "")
-    sys.stderr.write(f"{red}headrace:{plain} {sentence}{stop}\n")
+    sys.stderr.write(f"{red}headrace:{plain} {_stopped(sentence)}\n")
 
 
 def wants_json(arguments: list[str]) -> bool:

@@ -13,9 +13,9 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from headrace.cli import standard_streams
 from headrace.cli.commands import Group
 from headrace.cli.fault import EXIT_FAILED, EXIT_USAGE, report, report_usage
-from headrace.cli.standard_streams import fill_closed
 
 COMMANDS: Final = {
     "dev": "Run a broker on this machine, for development.",
@@ -112,7 +112,7 @@ def main() -> NoReturn:
     # kio imports hypothesis wherever that is installed, to register strategies for its types:
     # 150 ms and 20 MB that no command and no broker has a use for.
     sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
-    fill_closed()
+    standard_streams.prepare()
     try:
         outcome: Any = headrace.main(prog_name="headrace", standalone_mode=False)
         sys.stdout.flush()

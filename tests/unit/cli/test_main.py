@@ -98,6 +98,8 @@ def test_the_version_is_the_projects() -> None:
         (["group", "describe", "\udcff"], "'\\udcff' is not UTF-8 text."),
         (["config", "set", "topic", "t", "k=\udcff"], "'k=\\udcff' is not UTF-8 text."),
         (["produce", "t", "-H", "n=\udcff"], "'n=\\udcff' is not UTF-8 text."),
+        (["produce", "t", "-K", "\\x"], "neither text nor an escape like \\t"),
+        (["produce", "t", "-K", "\\u2192"], "neither text nor an escape"),
         (["produce", "t", "-K", "\udcff"], "'\\udcff' is not UTF-8 text."),
         (["quota", "set", "--client-id", "\udcff", "x=1"], "'\\udcff' is not UTF-8 text."),
     ],

@@ -1,6 +1,7 @@
 """`headrace log dump` shows what is in a segment, and every kind of damage."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_a_terminal_of_80_columns_is_enough(folder: Path) -> None:
     assert said.startswith("EPOCH, PRODUCER, SEQUENCE take 110 columns")
     assert not any("PRODUCER" in line for line in table)
     assert b"PRODUCER" in run("log", "dump", str(folder)).out
+
+
+def test_a_folder_need_not_be_named_in_utf8(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd-\udcff"
+    odd.mkdir()
+    shutil.copy(folder / "00000000000000000000.log", odd)
+    done = run("log", "dump", str(odd), environment={"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.code == 0 and b"odd-\xff/0000" in done.out
 
 
 def test_preallocated_room_is_no_damage(folder: Path) -> None:

@@ -207,7 +207,12 @@ def _parser(form: str, key_separator: str | None) -> Callable[[bytes], NewRecord
         return None
     if not key_separator:
         raise click.UsageError("--key-separator must not be empty.")
-    separator = key_separator.encode().decode("unicode_escape").encode("latin-1")
+    try:
+        separator = key_separator.encode().decode("unicode_escape").encode("latin-1")
+    except UnicodeError:
+        raise click.UsageError(
+            f"--key-separator {key_separator!r} is neither text nor an escape like \\t or \\x1f."
+        ) from None
 
     def parse(line: bytes) -> NewRecord:
         key, found, value = line.partition(separator)
