@@ -61,7 +61,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The request was not carried out; why, for a person."""
+    """The request was not carried out; why, for a person, or "" where the time was up."""
 
     why: str
 
@@ -110,15 +110,17 @@ class Forwarding:
         """The controller's answer: ours where we are it, else what it told us."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _FIND_S
+        why = "The controller does not answer"
         while True:
             outcome = await self._try(api_key, request, context, deadline)
             if isinstance(outcome, Refusal):
                 return refused(api_key, request, outcome)
             if not isinstance(outcome, _Again):
                 return outcome
+            why = outcome.why or why
             if loop.time() >= deadline:
-                why = Refusal(Code.NOT_CONTROLLER, f"{outcome.why}; nothing was changed, try again")
-                return refused(api_key, request, why)
+                refusal = Refusal(Code.NOT_CONTROLLER, f"{why}. Nothing was changed; try again.")
+                return refused(api_key, request, refusal)
             await self._wait(_LOOK_S)
 
     async def _try(
@@ -134,9 +136,10 @@ class Forwarding:
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connect(controller)
-        except (ClientError, ProtocolError, TimeoutError) as error:
-            why = str(error) or "it does not answer"
-            return _Again(f"The controller, broker {controller.broker_id}, is not reached ({why})")
+        except TimeoutError:
+            return _Again("")
+        except (ClientError, ProtocolError) as error:
+            return _Again(f"The controller, broker {controller.broker_id}, is not reached: {error}")
         if self._metadata.image.controller_epoch != image.controller_epoch:
             return _Again("The controller changed")
         return await self._forward(connection, controller, api_key, request, context)
