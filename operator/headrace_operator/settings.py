@@ -36,7 +36,8 @@ class Settings:
     """Keys worked on at once; each is one coroutine that mostly waits for an answer."""
 
     lane_workers: int = 32
-    """Of these for the Topics and Quotas of one Cluster: the others keep half."""
+    """Of these for the Topics and Quotas of one Cluster: the others keep half. With 96 an
+    overloaded API server renewed no Lease in time any more (tried), and the operator ended."""
 
     reconcile_timeout_seconds: float = 120.0
     """A pass that takes longer is given up and tried again: one step of it waits 15 s at most."""
