@@ -1,6 +1,7 @@
 """One broker a test run's worker, shared under names of one's own, and brokers of one's own."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -20,6 +21,10 @@ SHARED = {
     "group.min.session.timeout.ms": "1000",
     "offsets.topic.num.partitions": "5",
 }
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a script ignores Ctrl-C, and so would every child of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MakeBroker = Callable[..., Headrace]
 _NUMBERS = count()
