@@ -16,6 +16,7 @@ from e2e.kubernetes.steps import (
     operator,
     plain_broker,
     resources,
+    without_helm,
 )
 from e2e.kubernetes.world import World
 
@@ -58,7 +59,6 @@ def _images(world: World) -> str:
 
 STEPS = [
     Step(name="resources refuse what is wrong, word for word", does=_resources, limit_s=120),
-    Step(name="the operator's runtime holds what it promises", does=_runtime, limit_s=600),
     Step(name="a Cluster's objects are accepted, bad input is mended", does=_objects, limit_s=120),
     Step(name="the operator keeps the rules of Topics and Quotas", does=_rules, limit_s=240),
     Step(name="images are built and every node has them", does=_images, limit_s=900),
@@ -76,4 +76,6 @@ STEPS = [
     *lifecycle.DELETED,
     *operator.UNINSTALLED,
     *one_namespace.STEPS,
+    *without_helm.STEPS,
+    Step(name="the operator's runtime holds what it promises", does=_runtime, limit_s=600),
 ]

@@ -18,7 +18,8 @@ NAMESPACE = "kafka"
 def _installed(world: World) -> str:
     command = _readme()
     world.shell(
-        " ".join([command, "--take-ownership", "--wait", *images_set(world)]), timeout_s=120
+        " ".join([command, "--take-ownership", "--force-conflicts", "--wait", *images_set(world)]),
+        timeout_s=120,
     )
     roles = world.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name").split()
     ours = [role for role in roles if "headrace" in role]
