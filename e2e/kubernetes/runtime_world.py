@@ -149,12 +149,24 @@ class World:
         return made
 
     def pair(self) -> tuple[Operator, Operator]:
-        """An active operator and a standby, both ready."""
+        """An active operator and a standby, both ready and watching."""
+        before = self._watches()
         first = self.operator()
         until("the first operator leads", lambda: first.leads, START_S)
         second = self.operator()
         until("the second operator is ready", lambda: second.is_ready, START_S)
+        # Ready is who has listed all; kopf finds out what it may watch beside that.
+        until("both watch", lambda: self._watches() >= before + 2, START_S)
         return first, second
+
+    def _watches(self) -> int:
+        """How many watches of Topics have begun."""
+        return sum(
+            entry["verb"] == "watch"
+            and entry["stage"] == "ResponseStarted"
+            and (entry.get("objectRef") or {}).get("resource") == "topics"
+            for entry in self.api.audited()
+        )
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """A request that must succeed."""
