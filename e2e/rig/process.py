@@ -78,6 +78,8 @@ class Daemon:
     def pause(self) -> None:
         """Freezes it (SIGSTOP): the peer that neither answers nor closes."""
         self.process.send_signal(signal.SIGSTOP)
+        # On a busy machine its other threads run on until the one that got the signal has its turn.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Ends a pause (SIGCONT)."""

@@ -22,6 +22,7 @@ def test_no_promise_is_broken_by_a_sample_of_crashes(durability: str, compacted:
     for seed in range(first, first + SEEDS):
         coverage = run(seed, durability, Effort(), compacted=compacted)
         assert coverage.cuts > 50 and coverage.kills > 5, "the run proves little"
+        assert coverage.batches > 10, "the run proves little"
 
 
 @pytest.mark.timeout(60 + 10 * SEEDS)
@@ -35,9 +36,10 @@ def test_no_promise_is_broken_by_any_crash_of_a_short_workload(durability: str) 
 
 @pytest.mark.parametrize("bug", list(Planted))
 def test_a_planted_bug_is_caught(bug: Planted) -> None:
+    durability = "interval" if bug is Planted.FORGOTTEN_INTERVAL else "ack"
     with pytest.raises(Violation):
         for seed in range(20):
-            run(seed, "ack", Effort(), compacted=bug is Planted.UNSYNCED_SWAP, bug=bug)
+            run(seed, durability, Effort(), compacted=bug is Planted.UNSYNCED_SWAP, bug=bug)
 
 
 def test_a_seed_repeats_itself() -> None:

@@ -95,11 +95,9 @@ class Partition:
         self._policy = RecordPolicy.of(log.settings)
         self._commit_waiters: deque[tuple[int, Callable[[], None]]] = deque()
         self._data_waiters: dict[Callable[[], None], None] = {}
-        if log.durable_offset < end:
-            if self.durable:
-                flusher.soon(self)
-            elif log.settings.durability == "interval":
-                flusher.due(self)
+        if log.durable_offset < end and log.settings.durability != "never":
+            # In `interval` as well: nobody knows how long a killed process had it unsynced.
+            flusher.soon(self)
 
     @property
     def name(self) -> str:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any
 
+from headrace.core.replica import Replica
+from headrace.server.flusher import Flushable, Flusher
 from headrace.sim.disk import SimDisk
 from headrace.storage import opening
 from headrace.storage.names import CLEANED
@@ -22,6 +24,10 @@ class Planted(Enum):
     """fdatasync is not called."""
     EARLY_ACKNOWLEDGEMENT = auto()
     """durability=ack answers before the sync."""
+    LATECOMERS_ACKNOWLEDGED = auto()
+    """A sync is taken to cover what was appended while it ran."""
+    FORGOTTEN_INTERVAL = auto()
+    """durability=interval never asks for a sync."""
     EARLY_RECOVERY_POINT = auto()
     """The checkpoint says that everything appended is durable."""
     FORGOTTEN_DELETION = auto()
@@ -53,6 +59,15 @@ def planted(bug: Planted | None) -> Iterator[None]:
             _replaced(Snapshots, "remove_from", lambda self, offset: None),
         ):
             yield
+    elif bug is Planted.EARLY_ACKNOWLEDGEMENT:
+        with _replaced(Replica, "appended", _count_as_durable):
+            yield
+    elif bug is Planted.LATECOMERS_ACKNOWLEDGED:
+        with _replaced(Replica, "flushed", _count_all_as_durable):
+            yield
+    elif bug is Planted.FORGOTTEN_INTERVAL:
+        with _replaced(Flusher, "due", _never_due):
+            yield
     else:
         yield
 
@@ -77,6 +92,20 @@ def _trust_everything(segment: Segment, recovery_point: int, interval_bytes: int
         return Scan(0, segment.base_offset)
     offset, position = index.entry(index.entries - 1)
     return Scan(min(position, segment.size), segment.base_offset + offset)
+
+
+def _count_as_durable(self: Replica, log_end_offset: int) -> bool:
+    self.log_end_offset = self.high_watermark = log_end_offset
+    return True
+
+
+def _count_all_as_durable(self: Replica, offset: int) -> bool:
+    self.high_watermark = self.log_end_offset
+    return True
+
+
+def _never_due(self: Flusher, partition: Flushable) -> None:
+    """The timer that is not there."""
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from headrace.core.producers import Producers
 from headrace.sim.reading import index_faults, read_batches, read_records
-from headrace.sim.storage_world import Opened, Promises
+from headrace.sim.storage_opened import Opened
+from headrace.sim.storage_world import Promises
 from headrace.storage.log import Log
 from headrace.wire.batch import BatchHeader
 from headrace.wire.records import walk

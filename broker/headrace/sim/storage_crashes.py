@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from headrace.sim.bugs import Planted, planted
 from headrace.sim.disk import Operation, SimDisk
 from headrace.sim.storage_checks import Violation, check_opened
-from headrace.sim.storage_world import Opened, World
+from headrace.sim.storage_opened import Opened
+from headrace.sim.storage_world import World
 
 
 @dataclass(slots=True)  # mutable: it counts
 class Coverage:
     """How much a run looked at."""
 
+    batches: int = 0
     operations: int = 0
     kills: int = 0
     cuts: int = 0
@@ -53,9 +55,15 @@ def run(
         try:
             world = World(seed, durability, compacted=compacted, bug=bug)
             crashes = _Crashes(world, rng, effort, coverage)
-            world.disk.watch = crashes.after
+
+            def watch(operation: Operation) -> None:
+                crashes.after(operation)
+                world.happened(operation)
+
+            world.disk.watch = watch
             for _ in range(effort.steps):
                 done.append(world.step())
+            coverage.batches = world.promises.in_log
         except Violation as violation:
             raise Violation(
                 f"{violation}\nrepeat with seed {seed}, durability {durability}, {effort}, "
@@ -93,20 +101,23 @@ class _Crashes:
         """Cut the power once more, during recovery."""
         disks: list[SimDisk] = []
         disk.watch = lambda operation: disks.extend(disk.cuts(self._rng, 1))
-        Opened(disk, self._world.settings, self._world.now_ms, self._world.bug)
+        self._open(disk)
         for again in disks[:: max(1, len(disks) // 4)]:
             self._coverage.nested += 1
             self._check(again, self._world.promises.durable_end, f"{when}, and one in recovery")
 
-    def _check(self, disk: SimDisk, least_end: int, when: str) -> None:
+    def _open(self, disk: SimDisk) -> Opened:
         world = self._world
+        return Opened(disk, world.settings, world.now_ms, leader_epoch=world.epoch, bug=world.bug)
+
+    def _check(self, disk: SimDisk, least_end: int, when: str) -> None:
         disk.watch = None
         try:
-            opened = Opened(disk, world.settings, world.now_ms, world.bug)
+            opened = self._open(disk)
             self._look(opened, least_end)
             if self._rng.random() < self._effort.nested_share:
                 opened.close()
-                again = Opened(disk, world.settings, world.now_ms, world.bug)
+                again = self._open(disk)
                 self._look(again, least_end)
         except Violation as violation:
             raise Violation(f"{when}: {violation}") from violation

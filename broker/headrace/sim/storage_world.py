@@ -1,39 +1,42 @@
-"""A seeded workload on one partition's log, and what a crash at any moment must leave of it.
+"""A seeded workload on one partition, and what a crash at any moment must leave of it.
 
-The world runs the production storage code over a simulated disk in the order in which the
-broker's shell does, and keeps beside it what was promised: which batches were appended, up to
-where they are durable, what was acknowledged as deleted.
+The world runs the broker's own partition, flusher, log and data folder over a simulated disk and
+a loop that it turns itself, and keeps beside them what was promised: which batches were appended,
+up to where they were acknowledged or are durable, what was acknowledged as deleted. Produces also
+arrive while a thread is in the middle of a sync.
 """
 
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from uuid import UUID
 
+from headrace.base.errors import Code, Refusal
+from headrace.base.invariant import invariant
 from headrace.config.topic import LogSettings
-from headrace.core.producers import Producers
 from headrace.sim.bugs import Planted, plant_on_disk
-from headrace.sim.disk import SimDisk
+from headrace.sim.disk import Operation, SimDisk
+from headrace.sim.storage_opened import Opened
 from headrace.storage import cleaner_plan, cleaner_swap
 from headrace.storage.cleaner import clean
-from headrace.storage.data_dir import DataDir
 from headrace.storage.disk import DiskFull
-from headrace.storage.log import Log
-from headrace.wire.batch import BatchHeader, read_batch_header
+from headrace.wire.batch import BatchHeader, read_batch_header, stamp
 from headrace.wire.records import NewRecord, build_batch
 
-TOPIC, INDEX = "t", 0
-_TOPIC_ID = UUID(int=7)
-_DIRECTORY_ID = UUID(int=8)
-_KEY = (TOPIC, INDEX)
+_ALL = -1
+_PRODUCE_DURING_SYNC = 0.15
+"""How often a produce arrives after an operation of a thread."""
 
 _SETTINGS = LogSettings(
-    segment_bytes=2500, index_interval_bytes=400, delete_retention_ms=10**9, retention_ms=-1
+    segment_bytes=2500,
+    index_interval_bytes=400,
+    delete_retention_ms=10**9,
+    retention_ms=-1,
+    durability_interval_ms=1500,
 )
 
 _WEIGHTS = {
     "append": 60,
-    "sync": 12,
+    "settle": 0,
     "checkpoint": 8,
     "delete_records": 4,
     "roll": 4,
@@ -68,42 +71,6 @@ class Promises:
         return self.headers[self.in_log - 1].next_offset if self.in_log else 0
 
 
-class Opened:
-    """A partition that was opened as the broker opens it."""
-
-    def __init__(
-        self, disk: SimDisk, settings: LogSettings, now_ms: int, bug: Planted | None = None
-    ) -> None:
-        self.data_dir = DataDir.open(disk, "/data", node_id=1, new_id=lambda: _DIRECTORY_ID)
-        self.data_dir.claim("cluster")
-        self.producers = Producers()
-        self.was_clean = self.data_dir.was_clean
-        self.log = Log.open(
-            disk,
-            self.data_dir.partition_path(TOPIC, INDEX, _TOPIC_ID),
-            settings,
-            self.producers,
-            clean=self.was_clean,
-            recovery_point=self.data_dir.recovery_point(TOPIC, INDEX),
-            log_start_offset=self.data_dir.log_start_offset(TOPIC, INDEX),
-            now_ms=now_ms,
-        )
-        if bug is not Planted.CLEAN_MARKER_LEFT:
-            self.data_dir.mark_running()
-
-    def checkpoint(self, recovery_point: int | None = None) -> None:
-        """Write the two checkpoint files, as the broker does now and then."""
-        point = self.log.recovery_point if recovery_point is None else recovery_point
-        self.data_dir.write_checkpoints({_KEY: point}, {_KEY: self.log.log_start_offset})
-
-    def close(self) -> None:
-        """A clean stop."""
-        self.log.close()
-        self.checkpoint()
-        self.data_dir.mark_clean()
-        self.data_dir.close()
-
-
 class World:
     """Call `step` again and again; `opened` and `disk` are the running broker's."""
 
@@ -122,51 +89,82 @@ class World:
         self.disk = SimDisk()
         plant_on_disk(self.disk, bug)
         self.now_ms = 1_000_000
-        self._epoch = 0
+        self.epoch = 0
         self._sequences = [0, 0, 0]
         self._cleaned_to: int | None = None
+        self._appended_ms: list[int] = []
+        self._syncing = False
         self._weights = dict(_WEIGHTS)
         if compacted:
             self._weights |= {"compact": 10, "delete_records": 0, "checkpoint": 12}
-        self._weights["sync"] = {"never": 0, "interval": 12, "ack": 40}[durability]
+        self._weights["settle"] = {"never": 2, "interval": 6, "ack": 25}[durability]
         self.opened = self._open()
         if compacted:
             # Recovery without a recovery point cannot tell a hole from Kafka's compaction.
             self._append()
-            self._flush(checkpoint=True)
+            self._flush()
             self.opened.checkpoint()
 
     def _open(self) -> Opened:
-        return Opened(self.disk, self.settings, self.now_ms, self.bug)
+        return Opened(self.disk, self.settings, self.now_ms, leader_epoch=self.epoch, bug=self.bug)
 
     def step(self) -> str:
         """Do one thing; returns its name."""
         self.now_ms += self.rng.randrange(1000)
-        self.disk.now_ms = self.now_ms
+        self.disk.now_ms = self.opened.loop.now_ms = self.now_ms
+        if self.settings.durability == "interval":
+            self._settle()  # A thread that is not kept waiting keeps the interval.
+            self._promise_interval()
         name = self.rng.choices(list(self._weights), list(self._weights.values()))[0]
         getattr(self, f"_{name}")()
+        if self.rng.random() < 0.7:
+            self._turn()
+        if self.opened.faults:
+            self._kill()  # A disk that failed under a log ends the broker.
         return name
 
-    def _append(self) -> None:
-        promises, log = self.promises, self.opened.log
-        batch = self._batch(log.log_end_offset)
-        header = read_batch_header(batch, 0)
-        promises.headers.append(header)
-        promises.batches.append(bytes(batch))
-        log.append(
-            batch,
-            last_offset=header.last_offset,
-            max_timestamp=header.max_timestamp,
-            leader_epoch=self._epoch,
-            now_ms=self.now_ms,
-        )
-        if header.producer_id >= 0:
-            self.opened.producers.observe(header)
-        promises.in_log += 1
-        if self.bug is Planted.EARLY_ACKNOWLEDGEMENT:
-            promises.durable_end = promises.end_offset
+    def happened(self, operation: Operation) -> None:
+        """After an operation of the disk: while a thread works, produces go on arriving."""
+        if self._syncing and self.rng.random() < _PRODUCE_DURING_SYNC:
+            self._syncing = False
+            self._append()
+            self._syncing = True
 
-    def _batch(self, base_offset: int) -> bytearray:
+    def _append(self) -> None:
+        promises, partition = self.promises, self.opened.partition
+        sequences = list(self._sequences)
+        sent = self._batch()
+        stored = bytearray(sent)
+        stamp(memoryview(stored), 0, self.opened.log.log_end_offset, self.epoch)
+        promises.headers.append(read_batch_header(stored, 0))
+        promises.batches.append(bytes(stored))
+        made = partition.append(memoryview(sent), 0, len(sent), _ALL, self.now_ms)
+        if isinstance(made, Refusal):
+            invariant(made.code == Code.KAFKA_STORAGE_ERROR, "refused for another reason than room")
+            self._sequences = sequences
+            del promises.headers[promises.in_log :], promises.batches[promises.in_log :]
+            return
+        promises.in_log += 1
+        self._appended_ms.append(self.now_ms)
+        if self.settings.durability == "ack":
+            end = made.end_offset
+
+            def acknowledged() -> None:
+                if partition.failure is None:
+                    promises.durable_end = max(promises.durable_end, end)
+
+            if partition.when_committed(end, acknowledged):
+                acknowledged()
+
+    def _promise_interval(self) -> None:
+        """What is older than the interval outlives a power cut."""
+        promises = self.promises
+        oldest = self.now_ms - self.settings.durability_interval_ms
+        for header, appended_ms in zip(promises.headers, self._appended_ms, strict=False):
+            if appended_ms <= oldest:
+                promises.durable_end = max(promises.durable_end, header.next_offset)
+
+    def _batch(self) -> bytearray:
         rng = self.rng
         count = rng.randrange(1, 4)
         records = []
@@ -179,38 +177,55 @@ class World:
         self._sequences[producer] += count
         return build_batch(
             records,
-            base_offset=base_offset,
-            leader_epoch=self._epoch,
+            base_offset=0,
+            leader_epoch=-1,
             codec=rng.choice((0, 0, 3)),
             producer_id=producer if producer else -1,
             producer_epoch=0 if producer else -1,
             base_sequence=sequence if producer else -1,
         )
 
-    def _flush(self, *, checkpoint: bool) -> None:
-        log = self.opened.log
-        flush = log.begin_flush(checkpoint=checkpoint)
-        flush.run()
-        log.flushed(flush)
-        self.promises.durable_end = max(self.promises.durable_end, log.durable_offset)
+    def _turn(self) -> None:
+        """The loop has its turn; a thread may get to its job."""
+        loop = self.opened.loop
+        loop.turn()
+        if self.rng.random() < 0.5:
+            self._syncing = True
+            loop.work()
+            self._syncing = False
+        self._note_durable()
 
-    def _sync(self) -> None:
-        self._flush(checkpoint=False)
+    def _settle(self) -> None:
+        """Everything that is due is done."""
+        loop = self.opened.loop
+        loop.turn()
+        self._syncing = True
+        while loop.work():
+            self._syncing = False
+            loop.turn()
+            self._syncing = True
+        self._syncing = False
+        self._note_durable()
+
+    def _note_durable(self) -> None:
+        """What the log says of itself is a promise too: recovery and the cleaner build on it."""
+        self.promises.durable_end = max(self.promises.durable_end, self.opened.log.durable_offset)
+
+    def _flush(self) -> None:
+        self.opened.flusher.soon(self.opened.partition, checkpoint=True)
+        self._settle()
 
     def _checkpoint(self) -> None:
         if self.bug is Planted.EARLY_RECOVERY_POINT:
             self.opened.checkpoint(self.opened.log.log_end_offset)
             return
-        self._flush(checkpoint=True)
+        self._flush()
         if self.rng.random() < 0.7:
             self.opened.checkpoint()
 
     def _delete_records(self) -> None:
         promises, log = self.promises, self.opened.log
-        high_watermark = log.log_end_offset
-        if self.settings.durability == "ack":
-            high_watermark = max(promises.durable_end, log.log_start_offset)
-        upto = self.rng.randint(log.log_start_offset, high_watermark)
+        upto = self.rng.randint(log.log_start_offset, self.opened.partition.high_watermark)
         promises.start_most = max(promises.start_most, upto)
         log.advance_start_offset(upto)
         if self.bug is not Planted.FORGOTTEN_DELETION:
@@ -223,13 +238,14 @@ class World:
     def _retire(self) -> None:
         log = self.opened.log
         self.promises.start_most = log.log_end_offset
-        for path in log.retire_segments(self.now_ms):
+        high_watermark = self.opened.partition.high_watermark
+        for path in log.retire_segments(self.now_ms, high_watermark=high_watermark):
             self.disk.remove(path)
         self.promises.start_most = log.log_start_offset
 
     def _new_epoch(self) -> None:
-        self._epoch += 1
-        self.opened.log.epochs.assign(self._epoch, self.opened.log.log_end_offset)
+        self.epoch += 1
+        self.opened.lead(self.epoch)
 
     def _restart(self) -> None:
         self.opened.close()
@@ -240,21 +256,16 @@ class World:
         watch = self.disk.watch
         self.disk = self.disk.kill()
         self.disk.watch = watch
+        self.epoch += 1  # As after every unclean stop.
         self.opened = self._open()
         self.promises.durable_end = max(self.promises.durable_end, self.opened.log.durable_offset)
 
     def _full_disk(self) -> None:
         """No room for a while: what does not fit leaves no trace, the rest is as ever."""
-        promises = self.promises
         free = self.rng.randrange(800)
         self.disk.capacity_bytes = self.disk.used_bytes() + free
         for _ in range(self.rng.randrange(1, 4)):
-            sequences = list(self._sequences)
-            try:
-                self._append()
-            except DiskFull:
-                self._sequences = sequences
-                del promises.headers[promises.in_log :], promises.batches[promises.in_log :]
+            self._append()
         with suppress(DiskFull):
             self._roll()
         with suppress(DiskFull):
@@ -263,9 +274,10 @@ class World:
 
     def _compact(self) -> None:
         log = self.opened.log
-        self._flush(checkpoint=True)
+        self._flush()
+        stable = self.opened.partition.last_stable_offset
         found = cleaner_plan.plan(
-            log, self._cleaned_to, last_stable_offset=log.log_end_offset, now_ms=self.now_ms
+            log, self._cleaned_to, last_stable_offset=stable, now_ms=self.now_ms
         )
         if found is None:
             return
