@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.base.errors import Code
 from headrace.core.fetch_sessions import Key
-from headrace.server.cold_readers import ColdReaders
+from headrace.server.cold_readers import ColdReaders, warm_ahead
 from headrace.server.outgoing import Part
 from headrace.server.partition import Partition
-from headrace.storage.disk import Damaged, DiskFault, Read, read_patiently
+from headrace.storage.disk import Damaged, DiskFault, NoDescriptor, Read, read_patiently
 from headrace.storage.log import OffsetOutOfRange, Slice
 from headrace.wire.fetch import FetchPartition
 
@@ -128,6 +128,8 @@ def _look_at(
         return Found(Code.OFFSET_OUT_OF_RANGE, partition=partition)
     except Damaged:
         return Found(Code.CORRUPT_MESSAGE, partition=partition)
+    except NoDescriptor:
+        return Found(Code.KAFKA_STORAGE_ERROR, partition=partition)
     except DiskFault as fault:
         return Found(partition.fail(str(fault)).code)
     return Found(Code.NONE, high_watermark, stable, start, None, None, partition)
@@ -194,7 +196,6 @@ def read_nowait(found: list[Found], cold: ColdReaders) -> list[Part] | None:
             continue
         data = None if cold.expects(piece) else _read_nowait(piece)
         if data is None or len(data) < piece.count:
-            cold.missed(piece)
             return None
         records.append(data)
     return records
@@ -210,16 +211,36 @@ def _read_nowait(piece: Slice) -> Part | None:
         return None  # The thread's read will say so too, where it can be answered.
 
 
-def read(found: list[Found]) -> list[Part]:
-    """The same for what is on the device; blocks. Raises DiskFault."""
+class ColdRead(NamedTuple):
+    """What a thread read: each slice's bytes or the slice, how much of it came from the device,
+    and for each slice whether its file is warm."""
+
+    records: list[Part]
+    device_bytes: int
+    warm: list[tuple[Slice, bool]]
+
+
+def read(found: list[Found]) -> ColdRead:
+    """The same for what is, or may be, on the device; blocks. Raises DiskFault."""
     records: list[Part] = []
+    warm: list[tuple[Slice, bool]] = []
+    device_bytes = 0
     for one in found:
         piece = one.slice
         if piece is None:
             records.append(_NO_BYTES)
-        elif piece.count < _READ_BELOW_BYTES:
-            records.append(piece.file.pread(piece.count, piece.position))
-        else:
-            piece.file.warm(piece.count, piece.position)
-            records.append(piece)
-    return records
+            continue
+        data = _read_nowait(piece)
+        warm.append((piece, data is not None and warm_ahead(piece)))
+        if data is None:
+            device_bytes += piece.count
+            data = _read(piece)
+        records.append(data)
+    return ColdRead(records, device_bytes, warm)
+
+
+def _read(piece: Slice) -> Part:
+    if piece.count < _READ_BELOW_BYTES:
+        return piece.file.pread(piece.count, piece.position)
+    piece.file.warm(piece.count, piece.position)
+    return piece

@@ -3,6 +3,8 @@ one (KIP-74), isolation levels, min bytes and max wait, leader epoch checks (KIP
 epochs (KIP-595). A reader never sees above the high watermark.
 
 Skipped: Fetch of a follower (replica id >= 0) gets NOT_LEADER_OR_FOLLOWER: no replication yet.
+Skipped: Fetch with read_committed names no aborted transactions: of a folder that Kafka wrote with
+transactions, aborted records are read as if they were committed.
 Skipped: Fetch answers no preferred read replica (KIP-392): no replication yet.
 """
 
@@ -165,23 +167,23 @@ class _Reply:
 
     def read_cold(self, found: list[Found]) -> None:
         """The device is needed: a thread reads, the loop goes on. No faster than is fair."""
-        loop = self._broker.loop
-        count = sum(one.slice.count for one in found if one.slice is not None)
-        due = loop.time() + count / _COLD_BYTES_PER_S
+        loop, began = self._broker.loop, self._broker.loop.time()
 
-        def pause(done: "asyncio.Future[list[Part]]") -> None:
-            loop.call_at(due, self._read, found, done.exception() or done.result())
+        def done(reading: "asyncio.Future[fetching.ColdRead]") -> None:
+            fault = reading.exception()
+            if isinstance(fault, DiskFault):
+                failed = [Found(Code.KAFKA_STORAGE_ERROR) for _ in found]
+                self._resolve(self.encode(failed, [b""] * len(found)))
+                return
+            if fault is not None:
+                raise fault
+            records, device_bytes, pieces = reading.result()
+            for piece, warm in pieces:
+                self._broker.cold_readers.was_read(piece, warm=warm)
+            due = began + device_bytes / _COLD_BYTES_PER_S
+            loop.call_at(due, lambda: self._resolve(self.encode(found, records)))
 
-        loop.run_in_executor(None, fetching.read, found).add_done_callback(pause)
-
-    def _read(self, found: list[Found], outcome: list[Part] | BaseException) -> None:
-        if isinstance(outcome, DiskFault):
-            failed = [Found(Code.KAFKA_STORAGE_ERROR) for _ in found]
-            self._resolve(self.encode(failed, [b""] * len(found)))
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            self._resolve(self.encode(found, outcome))
+        loop.run_in_executor(None, fetching.read, found).add_done_callback(done)
 
     def _resolve(self, chunks: list[Part]) -> None:
         assert self._answer is not None
