@@ -27,8 +27,6 @@ from headrace.meta.keys import (
 )
 from headrace.meta.store import (
     OPERATIONS_MAX,
-    Conflict,
-    CreateRevision,
     Delete,
     Done,
     Guard,
@@ -37,17 +35,12 @@ from headrace.meta.store import (
     Put,
     Store,
     Unavailable,
-    Unknown,
 )
-from headrace.server import topic_writes
+from headrace.server import descriptors, topic_writes
+from headrace.server.guarded_writes import ATTEMPTS, GuardedWrites, away
 from headrace.server.metadata import Metadata
 from headrace.server.topic_writes import value_of
-from headrace.server.turn import Turn
 
-_ATTEMPTS: Final = 8
-"""Conflicts or lost answers in a row before a request is told to try again."""
-_SEEN_S: Final = 5.0
-"""Time for a change of our own to come back by the watch."""
 _CHUNK: Final = OPERATIONS_MAX - 8
 """Writes in one transaction, with room for guards."""
 _GUARDED: Final = _CHUNK // 2
@@ -80,15 +73,11 @@ class Leftovers:
     orphans: tuple[ModRevision, ...]
 
 
-class Controller:
+class Controller(GuardedWrites):
     """Serves admin requests; every method answers a value or a Refusal."""
 
     def __init__(self, metadata: Metadata, store: Store) -> None:
-        self._metadata = metadata
-        self._store = store
-        self._keys = metadata.keys
-        self._away_at = 0.0
-        self._turn = Turn()
+        super().__init__(metadata, store)
         self._ids_turn = asyncio.Lock()
         self._ids: deque[int] = deque()
 
@@ -140,7 +129,8 @@ class Controller:
         topic = decide.create_topic(image, request, self._metadata.settings, topic_id=uuid4())
         if isinstance(topic, Refusal):
             return topic
-        return charge(len(topic.partitions)) or topic
+        refusal = descriptors.refuse(image, topic.partitions)
+        return refusal or charge(len(topic.partitions)) or topic
 
     async def _write_topics(self, topics: Sequence[TopicState]) -> dict[str, Refusal]:
         """Write them, many in a transaction; what was refused, by name."""
@@ -177,7 +167,7 @@ class Controller:
         try:
             taken = await self._store.get(key)
         except Unavailable as error:
-            return _away(str(error))
+            return away(str(error))
         if taken is not None and decode_topic(key, taken.value).topic_id == topic.topic_id:
             return await self._seen(taken.mod_revision)  # Ours: only the answer was lost.
         await self._sweep_partitions(topic.topic_id, range(len(topic.partitions)))
@@ -237,7 +227,7 @@ class Controller:
             added = decide.create_partitions(image, request)
             if isinstance(added, Refusal):
                 return added
-            refusal = charge(len(added))
+            refusal = descriptors.refuse(image, added) or charge(len(added))
             if refusal is not None or validate_only:
                 return refusal
             topic = image.topics[request.name]
@@ -405,11 +395,11 @@ class Controller:
 
     async def _take_producer_ids(self) -> Refusal | None:
         key = self._keys.producer_ids
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 entry = await self._store.get(key)
             except Unavailable as error:
-                return _away(str(error))
+                return away(str(error))
             first = 0 if entry is None else int(decode(key, entry.value)["next"])
             revision = 0 if entry is None else entry.mod_revision
             write = Put(key, encode({"next": first + _PRODUCER_IDS}))
@@ -417,7 +407,7 @@ class Controller:
             if isinstance(await self._store.txn([ModRevision(key, revision)], [write]), Done):
                 self._ids.extend(range(first, first + _PRODUCER_IDS))
                 return None
-        return _away(f"{_ATTEMPTS} tries to take producer ids failed")
+        return away(f"{ATTEMPTS} tries to take producer ids failed")
 
     # What a crash left behind.
 
@@ -507,93 +497,3 @@ class Controller:
             if refusal is not None:
                 return refusal
         return None
-
-    # Transactions.
-
-    async def _commit(
-        self,
-        guards: Sequence[Guard],
-        operations: Sequence[Operation],
-        on_conflict: Code = Code.REQUEST_TIMED_OUT,
-        *,
-        as_controller: bool = True,
-        term: int | None = None,
-    ) -> Refusal | None:
-        """Write, guarded by our being the controller. The image holds it when this returns.
-
-        A Conflict is answered and not tried again: `_turn` keeps our own changes apart, so
-        somebody else changed what the decision was made on. After Unknown it may be our own write
-        that stands in the way, so the store is asked. `term` is for what takes several writes:
-        none of them is made in a later one.
-        """
-        if as_controller:
-            image = self._metadata.image
-            term = image.controller_epoch if term is None else term
-            if image.controller_id != self._metadata.node_id or image.controller_epoch != term:
-                return _not_controller()
-            guards = [CreateRevision(self._keys.controller, term), *guards]
-        if self._turn.locked() and self._turn.asked_at < self._away_at:
-            return _away("it was away for the request before this one")
-        in_doubt = False
-        for _ in range(_ATTEMPTS):
-            outcome = await self._store.txn(guards, operations)
-            if isinstance(outcome, Done):
-                return await self._seen(outcome.revision) if outcome.changed else None
-            in_doubt = in_doubt or isinstance(outcome, Unknown)
-            try:
-                applied = await self._applied(operations) if in_doubt else None
-                if applied is not None:
-                    return await self._seen(applied)
-                if isinstance(outcome, Conflict):
-                    return await self._conflict(term if as_controller else None, on_conflict)
-            except Unavailable as error:
-                self._away_at = asyncio.get_running_loop().time()
-                return _away(str(error))
-        return _away("its answers were lost")
-
-    async def _conflict(self, term: int | None, code: Code) -> Refusal:
-        """Which guard failed: our being the controller in that term, or another."""
-        if term is not None:
-            controller = await self._store.get(self._keys.controller)
-            if controller is None or controller.create_revision != term:
-                return _not_controller()
-        return Refusal(code, "The cluster's metadata changed meanwhile; try again.")
-
-    async def _seen(self, revision: int) -> Refusal | None:
-        """Wait for our image: the store may go away between its answer and the watch's news."""
-        try:
-            async with asyncio.timeout(_SEEN_S):
-                await self._metadata.reached(revision)
-        except TimeoutError:
-            return Refusal(
-                Code.REQUEST_TIMED_OUT,
-                "The change is written and this broker has not seen it yet; ask again.",
-            )
-        return None
-
-    async def _applied(self, operations: Sequence[Operation]) -> int | None:
-        """After Unknown: the revision at which the store shows the writes; None where not.
-
-        Writing again is safe: the guards make one of the two attempts the only one. Raises
-        Unavailable.
-        """
-        revision = 0
-        for operation in operations:
-            entry = await self._store.get(operation.key)
-            wanted = operation.value if isinstance(operation, Put) else None
-            if (None if entry is None else entry.value) != wanted:
-                return None
-            revision = max(revision, entry.mod_revision if entry else 0)
-        return revision
-
-
-def _not_controller() -> Refusal:
-    return Refusal(
-        Code.NOT_CONTROLLER, "This broker is not the controller, or is no longer; try again."
-    )
-
-
-def _away(why: str) -> Refusal:
-    return Refusal(
-        Code.REQUEST_TIMED_OUT, f"The metadata store did not take the change ({why}); try again."
-    )

@@ -12,7 +12,8 @@ from headrace.base.image import Endpoint, PartitionState, TopicState
 from headrace.core.controller import MorePartitions, NewTopic, offsets_topic
 from headrace.meta.keys import TopicValue, encode_partition, encode_topic
 from headrace.meta.store import Delete, Outcome, Put, Unknown
-from headrace.server.controller import _SEEN_S, Controller
+from headrace.server.controller import Controller
+from headrace.server.guarded_writes import SEEN_S
 from headrace.server.metadata import Metadata, MetadataError
 from headrace.sim.store import Loss, SimulatedStore
 
@@ -106,7 +107,7 @@ async def test_a_write_that_changes_nothing_waits_for_no_news(
     value = TopicValue(name="t", topic_id=UUID(int=7), partition_count=0, settings={})
     await store.txn([], [Put(metadata.keys.topic("t"), encode_topic(value))])
     await store.txn([], [Put("/headrace/another/cluster", b"{}")])
-    async with asyncio.timeout(_SEEN_S / 2):
+    async with asyncio.timeout(SEEN_S / 2):
         made = await controller.create_topic(NewTopic(name="t"))  # and sweeps what never was
     assert isinstance(made, Refusal) and made.code is Code.TOPIC_ALREADY_EXISTS
 
