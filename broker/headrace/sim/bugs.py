@@ -9,6 +9,7 @@ from headrace.core.replica import Replica
 from headrace.server.flusher import Flushable, Flusher
 from headrace.sim.disk import SimDisk
 from headrace.storage import opening
+from headrace.storage.flush import Flush
 from headrace.storage.names import CLEANED
 from headrace.storage.recovery import Scan
 from headrace.storage.segment import Segment
@@ -20,6 +21,8 @@ class Planted(Enum):
 
     MISSING_DIRECTORY_SYNC = auto()
     """New segments and replaced checkpoints have names that a power cut takes away."""
+    MISSING_FOLDER_SYNC = auto()
+    """A new partition's folder has a name that a power cut takes away, with what is in it."""
     MISSING_SYNC = auto()
     """fdatasync is not called."""
     EARLY_ACKNOWLEDGEMENT = auto()
@@ -58,6 +61,15 @@ def planted(bug: Planted | None) -> Iterator[None]:
             _replaced(Snapshots, "restore", newest),
             _replaced(Snapshots, "remove_from", lambda self, offset: None),
         ):
+            yield
+    elif bug is Planted.MISSING_FOLDER_SYNC:
+        finish = Flush._finish_names
+
+        def without_the_folder(self: Flush) -> None:
+            self.folder_new = False
+            finish(self)
+
+        with _replaced(Flush, "_finish_names", without_the_folder):
             yield
     elif bug is Planted.EARLY_ACKNOWLEDGEMENT:
         with _replaced(Replica, "appended", _count_as_durable):

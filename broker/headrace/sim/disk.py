@@ -7,6 +7,7 @@ Errors are armed with `fail`, a full disk with `capacity_bytes`.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -91,6 +92,14 @@ class SimFile:
         self._disk.happened(Operation(kind, self.path, position, count))
 
 
+@dataclass(slots=True)  # mutable: it counts down
+class _Armed:
+    kind: str
+    path_part: str
+    times: int
+    fault: type[DiskFault | DiskFull]
+
+
 class SimLock:
     """A lock that is held on a simulated disk."""
 
@@ -108,7 +117,7 @@ class SimDisk:
     def __init__(self, root: Directory | None = None) -> None:
         self._root = root or Directory()
         self._locks: set[str] = set()
-        self._faults: list[list[str | int]] = []
+        self._faults: list[_Armed] = []
         self.now_ms = 0
         """Stamped on files that are written."""
         self.capacity_bytes: int | None = None
@@ -241,9 +250,15 @@ class SimDisk:
 
     # What a simulation does to it.
 
-    def fail(self, kind: str, path_part: str, times: int = 1) -> None:
-        """The next `times` operations of `kind` on a path with `path_part` raise DiskFault."""
-        self._faults.append([kind, path_part, times])
+    def fail(
+        self,
+        kind: str,
+        path_part: str,
+        times: int = 1,
+        fault: type[DiskFault | DiskFull] = DiskFault,
+    ) -> None:
+        """The next `times` operations of `kind` on a path with `path_part` raise `fault`."""
+        self._faults.append(_Armed(kind, path_part, times, fault))
 
     def kill(self) -> "SimDisk":
         """The disk as the next process finds it: all that was written, synced or not."""
@@ -274,12 +289,11 @@ class SimDisk:
             self.watch(operation)
 
     def check_fault(self, kind: str, path: str) -> None:
-        """Raise DiskFault if one is armed for this operation."""
-        for fault in self._faults:
-            fault_kind, part, times = fault
-            if fault_kind == kind and str(part) in path and int(times) > 0:
-                fault[2] = int(times) - 1
-                raise DiskFault(f"cannot {kind} {path}: a simulated I/O error")
+        """Raise the fault that is armed for this operation."""
+        for armed in self._faults:
+            if armed.kind == kind and armed.path_part in path and armed.times > 0:
+                armed.times -= 1
+                raise armed.fault(f"cannot {kind} {path}: a simulated I/O error")
 
     def claim(self, count: int, path: str) -> None:
         """Raise DiskFull unless there is room for `count` more bytes."""

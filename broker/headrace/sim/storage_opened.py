@@ -57,6 +57,9 @@ class Opened:
             on_disk_fault=self.faults.append,
             on_checkpoint=self._checkpoint_soon,
         )
+        made_now = not disk.exists(f"/data/{TOPIC}-{INDEX}")
+        if made_now:  # Its topic is created while the broker runs.
+            self._mark_running(bug)
         self.log = Log.open(
             disk,
             self.data_dir.partition_path(TOPIC, INDEX, _TOPIC_ID),
@@ -79,6 +82,10 @@ class Opened:
             traffic=TopicTraffic(),
         )
         self.lead(leader_epoch)
+        if not made_now:
+            self._mark_running(bug)
+
+    def _mark_running(self, bug: Planted | None) -> None:
         if bug is not Planted.CLEAN_MARKER_LEFT:
             self.data_dir.mark_running()
 

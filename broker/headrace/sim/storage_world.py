@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from headrace.base.errors import Code, Refusal
 from headrace.base.invariant import invariant
 from headrace.config.topic import LogSettings
+from headrace.server.partition import Appended
 from headrace.sim.bugs import Planted, plant_on_disk
 from headrace.sim.disk import Operation, SimDisk
 from headrace.sim.storage_opened import Opened
@@ -138,9 +139,10 @@ class World:
         stamp(memoryview(stored), 0, self.opened.log.log_end_offset, self.epoch)
         promises.headers.append(read_batch_header(stored, 0))
         promises.batches.append(bytes(stored))
-        made = partition.append(memoryview(sent), 0, len(sent), _ALL, self.now_ms)
-        if isinstance(made, Refusal):
-            invariant(made.code == Code.KAFKA_STORAGE_ERROR, "refused for another reason than room")
+        made = partition.append(memoryview(sent), 0, len(sent), _ALL, self.now_ms, opened=True)
+        if not isinstance(made, Appended):
+            no_room = isinstance(made, Refusal) and made.code == Code.KAFKA_STORAGE_ERROR
+            invariant(no_room, "refused for another reason than room")
             self._sequences = sequences
             del promises.headers[promises.in_log :], promises.batches[promises.in_log :]
             return
