@@ -45,14 +45,13 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def addresses(process: subprocess.Popen[str]) -> Addresses:
-    """Where its ready line says that Kafka and HTTP are; the lines before it are JSON."""
+    """Where its log says that Kafka and HTTP are; every line of it is JSON."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("headrace is ready"):
-            words = line.split()
-            kafka, http = (next(w for w in words if w.startswith(s)) for s in ("kafka:", "http:"))
+        event = json.loads(line)
+        if event["event"] == "the broker is ready":
+            kafka, http = event["addresses"]
             return kafka.removeprefix("kafka://"), http
-        json.loads(line)
     raise AssertionError("it ended before it was ready")
 
 

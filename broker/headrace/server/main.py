@@ -34,11 +34,12 @@ _GC_ALLOCATIONS: Final = 50_000
 """A young collection every 50,000 net allocations: the default of 700 shows in the p99."""
 
 
-def run(settings: Mapping[str, str], *, for_people: bool) -> int:
+def run(settings: Mapping[str, str], *, for_people: bool, ready_line: bool) -> int:
     """Run a broker with these settings (texts by canonical key) until it is told to stop.
 
-    Prints one ready line on stdout. Returns the exit code: 0 after SIGTERM or Ctrl-C, 1 where it
-    could not start or its disk failed (one sentence on stderr). Raises SettingError.
+    `ready_line` prints one on stdout for whoever started it; else a log line says it. Returns the
+    exit code: 0 after SIGTERM or Ctrl-C, 1 where it could not start or its disk failed (one
+    sentence on stderr). Raises SettingError.
     """
     began = time.monotonic()
     checked = broker_settings(settings)
@@ -46,7 +47,7 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
     _raise_file_limit()
     gc.set_threshold(_GC_ALLOCATIONS, 20, 20)
     try:
-        return uvloop.run(_serve(settings, began, for_people=for_people))
+        return uvloop.run(_serve(settings, began, for_people=for_people, ready_line=ready_line))
     except (
         StartError,
         MetadataError,
@@ -63,7 +64,9 @@ def run(settings: Mapping[str, str], *, for_people: bool) -> int:
         crash.now(bug)
 
 
-async def _serve(settings: Mapping[str, str], began: float, *, for_people: bool) -> int:
+async def _serve(
+    settings: Mapping[str, str], began: float, *, for_people: bool, ready_line: bool
+) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_unhandled)
     stopping = asyncio.Event()
@@ -73,9 +76,11 @@ async def _serve(settings: Mapping[str, str], began: float, *, for_people: bool)
     try:
         if not await _started(broker, stopping):
             return 0
-        print(_ready_line(broker, time.monotonic() - began), flush=True)
+        seconds = time.monotonic() - began
+        if ready_line:
+            print(_ready_line(broker, seconds), flush=True)
         if not for_people:
-            log.info("the broker has started", **_told(broker))
+            log.info("the broker is ready", seconds=round(seconds, 3), **_told(broker))
         _warn_of_localhost(broker)
         broker.failed.add_done_callback(lambda _: stopping.set())
         await stopping.wait()
@@ -107,16 +112,22 @@ async def _started(broker: Broker, stopping: asyncio.Event) -> bool:
 
 
 def _ready_line(broker: Broker, seconds: float) -> str:
-    kafka = " ".join(f"kafka://{e.host}:{e.port}" for e in broker.kafka_endpoints)
-    host = broker.settings.http_host or "localhost"
-    http = f" http://{host}:{broker.http_port}/metrics" if broker.http_port >= 0 else ""
+    addresses = " ".join(_addresses(broker))
     count = len(broker.partitions)
     partitions = "1 partition" if count == 1 else f"{count} partitions"
-    return f"headrace is ready: {kafka}{http} ({partitions}, after {seconds:.2f} s)"
+    return f"headrace is ready: {addresses} ({partitions}, after {seconds:.2f} s)"
+
+
+def _addresses(broker: Broker) -> list[str]:
+    kafka = [f"kafka://{e.host}:{e.port}" for e in broker.kafka_endpoints]
+    host = broker.settings.http_host or "localhost"
+    return kafka + ([f"http://{host}:{broker.http_port}/metrics"] if broker.http_port >= 0 else [])
 
 
 def _told(broker: Broker) -> dict[str, object]:
     return {
+        "addresses": _addresses(broker),
+        "partitions": len(broker.partitions),
         "version": VERSION,
         "node_id": broker.node_id,
         "cluster_id": broker.cluster_id,

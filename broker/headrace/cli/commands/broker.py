@@ -11,8 +11,8 @@ _EPILOG = """\b
 Example:
   headrace broker --config /etc/headrace/broker.properties
 
-The file has one KEY=VALUE a line, with Kafka's keys. Logs are JSON lines on standard output,
-beside the one ready line.
+The file has one KEY=VALUE a line, with Kafka's keys. Standard output has JSON lines alone; one
+of them says that the broker is ready, and where.
 """
 
 
@@ -36,4 +36,4 @@ def command(config: Path, sets: tuple[str, ...]) -> int:
     settings = settings_of(config, sets, {}, {})
     from headrace.server.main import run  # only once the settings are known to be good
 
-    return run(settings, for_people=False)
+    return run(settings, for_people=False, ready_line=False)

@@ -83,7 +83,7 @@ def command(
     settings = settings_of(config, sets, flags, {**ours, **_DEFAULTS})
     from headrace.server.main import run  # only once the settings are known to be good
 
-    return run(settings, for_people=sys.stdout.isatty())
+    return run(settings, for_people=sys.stdout.isatty(), ready_line=True)
 
 
 def _given(context: click.Context, name: str) -> bool:
