@@ -15,6 +15,8 @@ from headrace.wire.varint import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.opened import recompress, validate
+
 TEXTS = st.text(max_size=40)
 DATA = st.none() | st.binary(max_size=80) | st.sampled_from([64, 200, 9000]).map(bytes)
 HEADERS = st.lists(st.builds(records.Header, TEXTS, DATA), max_size=3).map(tuple)
@@ -32,9 +34,8 @@ def test_built_records_are_walked_in_every_codec(codec, made, base_offset, other
 
     assert [(r.key, r.value, r.timestamp, r.headers) for r in walked] == made
     assert [r.offset for r in walked] == list(range(base_offset, base_offset + len(made)))
-    header = read_batch_header(batch, 0)
-    assert records.validate(batch, header, keys_required=False) is None
-    changed = records.recompress(batch, header, other)
+    assert validate(batch, keys_required=False) is None
+    changed = recompress(batch, other)
     assert list(records.walk(changed)) == walked
     assert read_batch_header(changed, 0).producer_id == 5
 

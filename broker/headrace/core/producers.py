@@ -9,6 +9,8 @@ Invariants:
 - the batches of one producer have one epoch, ascending offsets, and number at most five;
 - at most `max_producers` are known: beyond, those whose last batch is oldest are forgotten,
   which a producer notices only if it repeats a batch (no state accepts any sequence).
+
+Skipped: a partition remembers the 50,000 producers that wrote last; Kafka bounds them by time.
 """
 
 from collections import deque

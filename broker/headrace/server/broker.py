@@ -19,7 +19,8 @@ from headrace.config.listeners import EVERYWHERE, advertised, endpoints_of
 from headrace.config.table import broker_settings
 from headrace.core.controller import NewTopic
 from headrace.core.fetch_sessions import FetchSessions
-from headrace.server import crash, metadata_store
+from headrace.server import crash, descriptors, metadata_store
+from headrace.server.batch_opening import BatchOpening
 from headrace.server.bind_fault import bind_fault
 from headrace.server.cleaner import Cleaner
 from headrace.server.clock import SystemClock
@@ -73,6 +74,7 @@ class Broker:
         self.traffic = Traffic()
         self.topic_bytes = TopicBytes()
         self.cold_readers = ColdReaders()
+        self.batches = BatchOpening()
         self.quotas = Quotas(self.loop, self.clock, settings.control_listener_name)
         self.loop_watch = LoopWatch(self.loop)
         self.ready = False
@@ -113,8 +115,9 @@ class Broker:
         undo.callback(self.loop_watch.stop)
         self.progress = f"opening {first.data_dir}"
         folder = self._folder
-        self.data_dir = DataDir.open(OsDisk(), folder, node_id=self.node_id)
+        self.data_dir = DataDir.open(OsDisk(descriptors.for_files()), folder, node_id=self.node_id)
         undo.callback(self.data_dir.close)
+        self.data_dir.open_segments.limit = descriptors.read_segments_max()
         self.status.cluster_id = self.data_dir.cluster_id or ""
         if first.http_port >= 0:
             await self._listen_http(first.http_host, first.http_port)
@@ -226,6 +229,12 @@ class Broker:
             clock=self.clock,
         )
         self.status.partitions = self.partitions
+        held = self.metadata.image.held.get(self.node_id, 0)
+        if held > descriptors.partitions_max():
+            raise StartError(
+                f"{held} partitions are more than the limit of open files ({descriptors.limit()}) "
+                f"allows: raise it (ulimit -n, LimitNOFILE) to {2 * held} or more"
+            )
         self.progress = "recovering partitions"
         await self.partitions.open_all(self.metadata.image)
         self.data_dir.mark_running()
@@ -234,7 +243,7 @@ class Broker:
             self.reserve.no_room()
 
     async def _listen(self) -> None:
-        dispatcher = self._dispatcher = Dispatcher(self)
+        dispatcher = self.dispatcher = Dispatcher(self)
         endpoints = []
         for wanted in endpoints_of("listeners", self._first.listeners):
             listener = Listener(self.loop, wanted.listener, self._first, dispatcher)
@@ -350,7 +359,7 @@ class Broker:
             self.loop.time() < deadline
         ):
             await asyncio.sleep(_LOOK_EVERY_S)
-        await self._dispatcher.close()
+        await self.dispatcher.close()
         for listener in self.listeners:
             listener.close()
 

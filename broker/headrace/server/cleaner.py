@@ -26,7 +26,7 @@ from headrace.storage.checkpoint import CorruptCheckpoint
 from headrace.storage.cleaner import Cleaned, CleanJob
 from headrace.storage.cleaner_process import Ending
 from headrace.storage.data_dir import DataDir
-from headrace.storage.disk import Damaged, DiskFault, DiskFull
+from headrace.storage.disk import Damaged, DiskFault, DiskFull, NoDescriptor
 
 log = structlog.get_logger("headrace.cleaner")
 
@@ -143,6 +143,8 @@ class Cleaner:
                 plan = self._plan(partition, now_ms)
             except FileNotFoundError:
                 continue  # Its topic was deleted since.
+            except NoDescriptor:
+                continue  # There may be one the next time.
             except Damaged as damage:
                 self._leave_alone(partition, str(damage))
                 continue

@@ -56,6 +56,11 @@ class Answer:
         self.parts = parts
         self.connection.answered(self)
 
+    def release(self) -> None:
+        """It no longer holds up what follows; its place in the order stays."""
+        self.holds = False
+        self.connection.released()
+
 
 Outcome = Parts | Answer | None
 """What executing a frame gives: the answer, a promise of it, or nothing to send."""
@@ -68,6 +73,8 @@ class Host(Protocol):
     scratch: memoryview
     small_frame_bytes: int
     """No API refuses a frame of up to this size."""
+    descriptors: int
+    """A descriptor with this number or a greater one is one too many."""
     requests_max: int
     queued_bytes_max: int
 
@@ -111,6 +118,7 @@ class Connection(asyncio.BufferedProtocol):
         "_queue",
         "_queued_bytes",
         "_reason",
+        "descriptor",
         "last_active",
         "loop",
         "peer_host",
@@ -122,6 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = loop
         self.last_active = loop.time()
         self.transport: asyncio.Transport | None = None
+        self.descriptor = -1
         self.peer_host = ""
         self._on_close: Callable[[], None] | None = None
         self._head = b""
@@ -148,9 +157,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        connected = transport.get_extra_info("socket")
+        self.descriptor = connected.fileno()
         self._outgoing = Outgoing(
             self.loop,
-            transport.get_extra_info("socket"),
+            connected,
+            descriptors=self._host.descriptors,
             drained=self._drained,
             lost=self._lost,
         )
@@ -295,6 +307,12 @@ class Connection(asyncio.BufferedProtocol):
         if answer.holds:
             self._held = False
         self._work()
+
+    def released(self) -> None:
+        """Called by `answer.release`: the next request may be executed."""
+        self._held = False
+        if self.transport is not None:
+            self._work()
 
     def _work(self) -> None:
         """Send what is ready in order, execute what was waiting, read on if within bounds."""

@@ -26,7 +26,7 @@ from headrace.server import crash
 from headrace.server.coordinator_loading import Skipped, Unloadable, load
 from headrace.server.disk_reserve import Room
 from headrace.server.partition import Partition
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import DiskFault, DiskFull, NoDescriptor
 from headrace.wire.records import NewRecord, build_batch
 
 log = structlog.get_logger("headrace.coordinator")
@@ -340,8 +340,9 @@ class Coordinator(Generic[S]):
                 continue
             try:
                 partition.append_as_leader(batch, wall_ms)
-            except DiskFull:
-                self._room.no_room()
+            except DiskFull as full:
+                if not isinstance(full, NoDescriptor):
+                    self._room.no_room()
                 return _coordinator_code(Code.KAFKA_STORAGE_ERROR)
             except DiskFault as fault:
                 partition.fail(str(fault))

@@ -12,7 +12,7 @@ from typing import Final
 from headrace.base.clock import Clock
 from headrace.core.coordinator import RecordFault, Shard
 from headrace.server.partition import Partition
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import DiskFault, NoDescriptor
 from headrace.storage.log import OffsetOutOfRange
 from headrace.wire import records as wire_records
 from headrace.wire.batch import CONTROL, HEADER_BYTES, TRANSACTIONAL, read_batch_header
@@ -71,7 +71,7 @@ async def load(shard: Shard, partition: Partition, clock: Clock) -> Loaded:
                         await asyncio.sleep(0)
                         slice_ms = clock.monotonic_ms()
                 offset = read_batch_header(batch, 0).next_offset
-    except (DiskFault, OffsetOutOfRange, ValueError) as fault:
+    except (DiskFault, NoDescriptor, OffsetOutOfRange, ValueError) as fault:
         raise Unloadable(offset, fault) from fault
     return Loaded(records=count, skipped=skipped)
 

@@ -52,7 +52,8 @@ class DiskReserve:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EOPNOTSUPP):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EOPNOTSUPP,
+                                   errno.EMFILE, errno.ENFILE):  # fmt: skip
                 raise
             self.give_up()
             return False

@@ -3,6 +3,10 @@
 Produce, Fetch and Metadata read and write their frames by hand (`FRAME_HANDLERS`). Every other
 API is decoded by kio, handled as values, and encoded by kio. A handler may be a coroutine; the
 connection then waits for it, others go on.
+
+Skipped: a request that no client sends (a negative byte limit, an isolation level that is none,
+null where it has no meaning) is answered with an error that says so, or with sense; Kafka fails
+inside, with UNKNOWN_SERVER_ERROR or no answer.
 """
 
 import asyncio
@@ -91,11 +95,7 @@ class Dispatcher:
         if isinstance(outcome, Mapping):
             return self._encode(connection, header, outcome)
         answer = Answer(connection, holds=True)
-        task = asyncio.get_running_loop().create_task(
-            self._await(connection, header, outcome, answer)
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(self._await(connection, header, outcome, answer))
         return answer
 
     async def _await(
@@ -118,6 +118,32 @@ class Dispatcher:
         except Bug as bug:
             crash.now(bug)
         answer.resolve(parts)
+
+    def later(
+        self,
+        connection: Connection,
+        header: RequestHeader,
+        work: Coroutine[Any, Any, None],
+        answer: Answer,
+    ) -> None:
+        """Do `work`, which resolves `answer`, for a frame handler that has to wait."""
+
+        async def run() -> None:
+            try:
+                await work
+            except Exception as fault:
+                self._fault(connection, header, fault)
+                if not answer.ready:
+                    answer.resolve(None)
+            except Bug as bug:
+                crash.now(bug)
+
+        self._keep(run())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _encode(
         self,

@@ -15,9 +15,12 @@ from typing import Protocol
 
 from headrace.base.errors import Refusal
 from headrace.config.topic import LogSettings
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import DiskFault, DiskFull, NoDescriptor
 from headrace.storage.flush import Flush
 from headrace.storage.log import Log
+
+_AGAIN_S = 1.0
+"""After a sync for which there was no descriptor."""
 
 
 class Flushable(Protocol):
@@ -85,9 +88,9 @@ class Flusher:
                 partition,
             )
 
-    def _interval_over(self, partition: Flushable) -> None:
+    def _interval_over(self, partition: Flushable, checkpoint: bool = False) -> None:
         self._timers.pop(partition, None)
-        self.soon(partition)
+        self.soon(partition, checkpoint=checkpoint)
 
     def _start(self) -> None:
         self._scheduled = False
@@ -102,6 +105,8 @@ class Flusher:
                 continue
             try:
                 jobs.append((partition, partition.log.begin_flush(checkpoint=checkpoint)))
+            except NoDescriptor:
+                self._again(partition, checkpoint=checkpoint)
             except DiskFault as fault:
                 partition.fail(str(fault))
         if not jobs:
@@ -121,7 +126,10 @@ class Flusher:
         self.flushes += len(jobs)
         self.flush_seconds += self._loop.time() - began
         for (partition, flush), fault in zip(jobs, done.result(), strict=True):
-            if fault is not None:
+            if isinstance(fault, NoDescriptor):
+                partition.log.not_flushed(flush)
+                self._again(partition, checkpoint=flush.checkpoint)
+            elif fault is not None:
                 partition.fail(str(fault))
             elif partition.failure is None:
                 partition.log.flushed(flush)
@@ -131,6 +139,15 @@ class Flusher:
         if self._due and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._start)
+
+    def _again(self, partition: Flushable, *, checkpoint: bool) -> None:
+        """Nothing was lost, only not yet synced, for want of a descriptor."""
+        timer = self._timers.pop(partition, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[partition] = self._loop.call_later(
+            _AGAIN_S, self._interval_over, partition, checkpoint
+        )
 
     def failed(self, partition: Flushable, why: str) -> None:
         """A sync or write failed: nothing is known about unsynced bytes. Never retried."""

@@ -71,8 +71,8 @@ class Housekeeping:
                 continue
             try:
                 work(partition)
-            except DiskFull:
-                partition.disk_full()
+            except DiskFull as full:
+                partition.not_written(full)
             except DiskFault as fault:
                 partition.fail(str(fault))
             if self._loop.time() - began > _SLICE_S:
@@ -127,8 +127,8 @@ class Housekeeping:
             async with self._checkpointing:
                 write = self._partitions.checkpoint()
                 await self._loop.run_in_executor(None, write)
-        except DiskFull:
-            log.error("the checkpoints could not be written: the disk is full")
+        except DiskFull as full:
+            log.error("the checkpoints could not be written", fault=str(full))
             return False
         except DiskFault as fault:
             self._flusher.fault(f"checkpoints: {fault}")

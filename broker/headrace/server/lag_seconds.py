@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from headrace.base.clock import Clock
 from headrace.server.partition import Partition
 from headrace.server.partitions import Partitions
-from headrace.storage.disk import DiskFault
+from headrace.storage.disk import DiskFault, NoDescriptor
 from headrace.wire.batch import HEADER_BYTES, read_batch_header
 
 _READS_MAX: Final = 64
@@ -85,7 +85,7 @@ def _written_ms(partition: Partition, offset: int) -> int | None:
     try:
         part = partition.log.locate(offset, 1, max_offset=partition.high_watermark)
         header = part.file.pread(HEADER_BYTES, part.position)
-    except DiskFault:
+    except (DiskFault, NoDescriptor):
         return None
     if len(header) < HEADER_BYTES:
         return None

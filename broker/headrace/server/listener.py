@@ -1,12 +1,16 @@
-"""A listening socket, and the bounds of the connections that came in through it."""
+"""A listening socket, and the bounds of the connections that came in through it.
+
+Skipped: a request other than Produce may have 2 MiB (request.control.max.bytes), or its connection
+is closed; in Kafka socket.request.max.bytes, 100 MiB, is the one bound.
+"""
 
 import asyncio
-import resource
 from collections import Counter
 
 import structlog
 
 from headrace.config.broker import BrokerSettings
+from headrace.server import descriptors
 from headrace.server.connection import SCRATCH_BYTES, Connection, Outcome
 from headrace.server.dispatch import Dispatcher
 from headrace.wire.versions import ENVELOPE, PRODUCE
@@ -40,8 +44,7 @@ class Listener:
         self._dispatcher = dispatcher
         self._server: asyncio.AbstractServer | None = None
         self._per_host: Counter[str] = Counter()
-        # A quarter of the descriptors is for logs: without one, a segment cannot be opened.
-        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
+        self.descriptors = descriptors.for_connections()
         self._idle_sweep: asyncio.TimerHandle | None = None
         self.connections: set[Connection] = set()
 
@@ -91,7 +94,7 @@ class Listener:
         if len(self.connections) > settings.max_connections:
             log.warning("connection refused: max.connections is reached", peer=host)
             return False
-        if len(self.connections) > self._descriptors:
+        if connection.descriptor >= self.descriptors:
             log.warning("connection refused: raise the limit of open files", peer=host)
             return False
         if self._per_host[host] > settings.max_connections_per_ip:

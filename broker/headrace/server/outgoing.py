@@ -7,6 +7,7 @@ that left the cache meanwhile is read by a thread first.
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
@@ -31,20 +32,34 @@ class Outgoing:
     """In order of `send`. `drained` is called once everything left after it had to wait,
     `lost(reason)` where the socket or a file fails; then nothing more is sent.
 
+    A second descriptor, which waiting takes, is one below `descriptors` or the peer is lost: slow
+    readers must not take those that logs need.
+
     `close` comes with the transport's connection_lost, before the transport closes the descriptor.
     """
 
-    __slots__ = ("_drained", "_loop", "_lost", "_parts", "_resumed", "_socket", "_watched")
+    __slots__ = (
+        "_descriptors",
+        "_drained",
+        "_loop",
+        "_lost",
+        "_parts",
+        "_resumed",
+        "_socket",
+        "_watched",
+    )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         connected: socket.socket,
         *,
+        descriptors: int,
         drained: Callable[[], None],
         lost: Callable[[str | None], None],
     ) -> None:
         self._loop, self._drained, self._lost = loop, drained, lost
+        self._descriptors = descriptors
         self._socket = socket.socket(
             connected.family, connected.type, connected.proto, connected.fileno()
         )
@@ -85,7 +100,11 @@ class Outgoing:
     def _watch(self) -> None:
         """Have `_writable` called whenever the socket takes more. Raises OSError."""
         if self._watched < 0:
-            self._watched = os.dup(self._socket.fileno())
+            watched = os.dup(self._socket.fileno())
+            if watched >= self._descriptors:
+                os.close(watched)
+                raise OSError(errno.EMFILE, "too many slow readers for the limit of open files")
+            self._watched = watched
             self._loop.add_writer(self._watched, self._writable)
 
     def _ignore(self) -> None:

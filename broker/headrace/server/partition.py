@@ -19,9 +19,9 @@ from headrace.server.disk_reserve import Room
 from headrace.server.flusher import Flusher
 from headrace.server.record_policy import RecordPolicy
 from headrace.server.traffic import TopicTraffic
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import DiskFault, DiskFull, NoDescriptor
 from headrace.storage.log import Log
-from headrace.wire.batch import LOG_APPEND_TIME, check_batch, read_batch_header, stamp
+from headrace.wire.batch import check_batch, read_batch_header, set_append_time, stamp
 
 NO_TIMESTAMP = -1
 
@@ -145,12 +145,13 @@ class Partition:
     # Produce.
 
     def append(
-        self, frame: memoryview, start: int, end: int, acks: int, now_ms: int
-    ) -> Appended | Refusal:
+        self, frame: memoryview, start: int, end: int, acks: int, now_ms: int, opened: bool = False
+    ) -> Appended | Refusal | RecordPolicy:
         """Append the one batch that a client sent for this partition. HOT.
 
         The batch is stamped in place. Refusals carry Kafka's codes; a full disk gives
-        KAFKA_STORAGE_ERROR and leaves the log as it was.
+        KAFKA_STORAGE_ERROR and leaves the log as it was. A policy is for the caller to open the
+        batch with, off this path, and to come again with what that made, `opened`.
         """
         if self.failure is not None:
             return Refusal(Code.KAFKA_STORAGE_ERROR, self.failure)
@@ -174,16 +175,16 @@ class Partition:
             if verdict is not None:
                 return _already(verdict)
         base_offset = log.log_end_offset
-        if self._policy is None:
-            batch = frame[start:end]
-            append_time_ms = NO_TIMESTAMP
-        else:
-            made = self._policy.apply(frame[start:end], header, now_ms)
-            if isinstance(made, Refusal):
-                return made
-            batch = memoryview(made)
-            header = read_batch_header(batch, 0)
-            append_time_ms = now_ms if header.attributes & LOG_APPEND_TIME else NO_TIMESTAMP
+        batch = frame[start:end]
+        append_time_ms = NO_TIMESTAMP
+        policy = self._policy
+        if policy is not None:
+            if not opened and policy.opens(header):
+                return policy
+            if policy.append_time:
+                set_append_time(batch, 0, now_ms)
+                header = read_batch_header(batch, 0)
+                append_time_ms = now_ms
         stamp(batch, 0, base_offset, replica.leader_epoch)
         last_offset = base_offset + header.last_offset_delta
         try:
@@ -194,8 +195,8 @@ class Partition:
                 leader_epoch=replica.leader_epoch,
                 now_ms=now_ms,
             )
-        except DiskFull:
-            return self.disk_full()
+        except DiskFull as full:
+            return self.not_written(full)
         except DiskFault as fault:
             return self.fail(str(fault))
         if producer_id >= 0:
@@ -246,6 +247,12 @@ class Partition:
         """Everything below `offset` is on the device."""
         if self.replica.flushed(offset):
             self._committed_more()
+
+    def not_written(self, why: DiskFull) -> Refusal:
+        """A write was not done, and the log is as it was."""
+        if isinstance(why, NoDescriptor):
+            return Refusal(Code.KAFKA_STORAGE_ERROR, f"{self.name}: {why}")
+        return self.disk_full()
 
     def disk_full(self) -> Refusal:
         """A write finds no room: everybody's are refused until there is some."""

@@ -21,7 +21,7 @@ from headrace.server.metadata import Metadata
 from headrace.server.partition import Partition
 from headrace.server.traffic import Traffic
 from headrace.storage.data_dir import DataDir
-from headrace.storage.disk import DiskFault, DiskFull
+from headrace.storage.disk import DiskFault, DiskFull, NoDescriptor
 from headrace.storage.log import Log
 
 log = structlog.get_logger("headrace.log")
@@ -63,6 +63,10 @@ class Partitions:
         self._image = ClusterImage(cluster_id="")
         self._to_open: deque[tuple[UUID, int]] = deque()
         self._all_open: asyncio.Future[None] | None = None
+        self._retrying: asyncio.TimerHandle | None = None
+        self._told = False
+        self._leaving: dict[tuple[str, int], Partition] = {}
+        self._retired: dict[float, list[str]] = {}
 
     def get(self, topic: str, index: int) -> Partition | None:
         """The partition if this broker holds it."""
@@ -165,21 +169,35 @@ class Partitions:
             try:
                 settings = self._metadata.log_settings(topic)
                 self._open(topic, index, topic.partitions[index], settings, clean=False)
-            except DiskFull:
+            except DiskFull as why:
                 # Its requests are answered with a retriable error until there is room.
                 self._to_open.appendleft((topic_id, index))
-                self._room.no_room()
-                self._loop.call_later(_ROOM_RETRY_S, self._open_some)
+                self._wait_for_room(why)
                 break
             except DiskFault as fault:
                 self._flusher.fault(f"{topic.name}-{index}: {fault}")
-        if self._to_open and not self._room.full:
+        if self._to_open and self._retrying is None:
             if self._all_open is None:
                 self._all_open = self._loop.create_future()
             self._loop.call_soon(self._open_some)
         elif self._all_open is not None:
             self._all_open.set_result(None)
             self._all_open = None
+
+    def _wait_for_room(self, why: DiskFull) -> None:
+        if not isinstance(why, NoDescriptor):
+            self._room.no_room()
+        elif not self._told:
+            self._told = True
+            log.error("partitions wait to be opened", waiting=len(self._to_open), fault=str(why))
+        if self._retrying is None:
+            self._retrying = self._loop.call_later(_ROOM_RETRY_S, self._open_again)
+
+    def _open_again(self) -> None:
+        self._retrying = None
+        self._open_some()
+        if not self._to_open:
+            self._told = False
 
     async def all_open(self) -> None:
         """Return once every partition of the image that belongs here is open."""
@@ -203,6 +221,9 @@ class Partitions:
         *,
         clean: bool,
     ) -> None:
+        before = self._leaving.pop((topic.name, index), None)
+        if before is not None:
+            self._let_go(before)
         producers = Producers()
         opened = Log.open(
             self._data_dir.disk,
@@ -235,26 +256,44 @@ class Partitions:
         self._by_key[topic.topic_id.bytes, index] = partition
 
     def _remove_topic(self, topic: TopicState) -> None:
-        retired: list[str] = []
-        delay_s = 0.0
+        """Nobody finds them from now on; their folders go in turns of 2 ms."""
+        idle = not self._leaving
         for index in range(len(topic.partitions)):
             partition = self._by_name.pop((topic.name, index), None)
-            if partition is None:
-                continue
-            del self._by_key[topic.name, index], self._by_key[topic.topic_id.bytes, index]
-            self._flusher.forget(partition)
-            partition.closed()
-            partition.log.close(clean=False)
-            try:
-                retired.append(self._data_dir.retire_partition(topic.name, index, topic.topic_id))
-            except DiskFault as fault:
-                self._flusher.fault(f"{partition.name}: {fault}")
-            # A full disk does not wait: a reader's open file stays readable without its name.
-            if not self._room.full:
-                delay_s = partition.log.settings.file_delete_delay_ms / 1000
+            if partition is not None:
+                del self._by_key[topic.name, index], self._by_key[topic.topic_id.bytes, index]
+                self._leaving[topic.name, index] = partition
+        if idle:
+            self._let_some_go()
+
+    def _let_some_go(self) -> None:
+        began = self._loop.time()
+        while self._leaving and self._loop.time() - began < _SLICE_S:
+            self._let_go(self._leaving.pop(next(iter(self._leaving))))
+        if self._leaving:
+            self._loop.call_soon(self._let_some_go)
+            return
+        retired, self._retired = self._retired, {}
         if retired:
             self._in_thread(self._data_dir.sync_names)
-            self._loop.call_later(delay_s, self._in_thread, self._remove_retired, retired)
+        for delay_s, paths in retired.items():
+            self._loop.call_later(delay_s, self._in_thread, self._remove_retired, paths)
+
+    def _let_go(self, partition: Partition) -> None:
+        self._flusher.forget(partition)
+        partition.closed()
+        partition.log.close(clean=False)
+        # A full disk does not wait: a reader's open file stays readable without its name.
+        delay_ms = 0 if self._room.full else partition.log.settings.file_delete_delay_ms
+        try:
+            path = self._data_dir.retire_partition(
+                partition.topic, partition.index, partition.topic_id
+            )
+            self._retired.setdefault(delay_ms / 1000, []).append(path)
+        except NoDescriptor as fault:
+            log.error("a folder stays, to be set aside by the next start", fault=str(fault))
+        except DiskFault as fault:
+            self._flusher.fault(f"{partition.name}: {fault}")
 
     def _remove_retired(self, paths: list[str]) -> None:
         for path in paths:
@@ -265,7 +304,9 @@ class Partitions:
 
         def finished(done: asyncio.Future[None]) -> None:
             fault = done.exception()
-            if isinstance(fault, DiskFault):
+            if isinstance(fault, NoDescriptor):
+                self._loop.call_later(_ROOM_RETRY_S, self._in_thread, work, *arguments)
+            elif isinstance(fault, DiskFault):
                 self._flusher.fault(str(fault))
             elif fault is not None:
                 raise fault
@@ -287,6 +328,8 @@ class Partitions:
 
         Each needs four descriptors for that: as many at once as there are threads.
         """
+        while self._leaving:
+            self._let_some_go()
         turns = asyncio.Semaphore(_CLOSING_THREADS)
         with ThreadPoolExecutor(_CLOSING_THREADS) as pool:
             closed = await asyncio.gather(*(self._close(p, pool, turns) for p in self))

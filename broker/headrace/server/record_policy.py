@@ -1,14 +1,14 @@
 """What a topic asks for beyond storing the client's batch as it came.
 
 Most topics ask for nothing and have no policy: their batches are never opened. A policy opens
-the batch for one of: log append time, a codec other than the producer's, a compacted topic
-(every record needs a key), or `record.validation=full`.
+the batch for one of: a codec other than the producer's, a compacted topic (every record needs a
+key), or `record.validation=full`. Log append time is written into the header alone.
 """
 
-from headrace.base.errors import Refusal
+from headrace.base.errors import Code, Refusal
 from headrace.config.topic import LogSettings
 from headrace.wire import records
-from headrace.wire.batch import CODEC_MASK, BatchHeader, set_append_time
+from headrace.wire.batch import CODEC_MASK, BatchHeader
 from headrace.wire.compression import CODECS
 
 _DEFAULTS = LogSettings()
@@ -17,12 +17,12 @@ _DEFAULTS = LogSettings()
 class RecordPolicy:
     """Immutable; made anew when the topic's settings change."""
 
-    __slots__ = ("_append_time", "_codec", "_keyed", "_level", "_max_message_bytes", "_validates")
+    __slots__ = ("_codec", "_level", "_max_message_bytes", "append_time", "keyed", "validates")
 
     def __init__(self, settings: LogSettings) -> None:
-        self._append_time = settings.message_timestamp_type == "LogAppendTime"
-        self._keyed = "compact" in settings.cleanup_policy
-        self._validates = self._keyed or settings.record_validation == "full"
+        self.append_time = settings.message_timestamp_type == "LogAppendTime"
+        self.keyed = "compact" in settings.cleanup_policy
+        self.validates = self.keyed or settings.record_validation == "full"
         self._max_message_bytes = settings.max_message_bytes
         wanted = settings.compression_type
         self._codec = None if wanted == "producer" else CODECS[wanted]
@@ -32,32 +32,30 @@ class RecordPolicy:
     def of(cls, settings: LogSettings) -> "RecordPolicy | None":
         """The policy of these settings, or None where batches are stored as they come."""
         policy = cls(settings)
-        if policy._append_time or policy._validates or policy._codec is not None:
+        if policy.append_time or policy.validates or policy._codec is not None:
             return policy
         return None
 
-    def apply(
-        self, batch: memoryview, header: BatchHeader, now_ms: int
-    ) -> bytes | bytearray | memoryview | Refusal:
-        """The batch to store, or why it is refused (INVALID_RECORD, CORRUPT_MESSAGE)."""
-        if self._validates:
-            refusal = records.validate(batch, header, keys_required=self._keyed)
-            if refusal is not None:
-                return refusal
-        made: bytes | bytearray | memoryview = batch
-        if self._codec is not None and header.attributes & CODEC_MASK != self._codec:
-            recompressed = records.recompress(
-                batch,
-                header,
-                self._codec,
-                self._level,
-                max_message_bytes=self._max_message_bytes,
+    def opens(self, header: BatchHeader) -> bool:
+        """Whether the records of such a batch are looked at, or packed anew."""
+        return self.validates or self.repacks(header)
+
+    def repacks(self, header: BatchHeader) -> bool:
+        """Whether the topic keeps its records in another codec."""
+        return self._codec is not None and header.attributes & CODEC_MASK != self._codec
+
+    def repack(self, header: BatchHeader, payload: bytes) -> bytearray | Refusal:
+        """The batch with its unpacked records in the topic's codec.
+
+        MESSAGE_TOO_LARGE where that is above the topic's limit: Kafka checks again, too.
+        """
+        made = records.seal_batch(header, payload, self._codec or 0, self._level)
+        if len(made) > self._max_message_bytes:
+            return Refusal(
+                Code.MESSAGE_TOO_LARGE,
+                f"a batch of {len(made)} bytes in the topic's codec; it takes "
+                f"{self._max_message_bytes}",
             )
-            if isinstance(recompressed, Refusal):
-                return recompressed
-            made = recompressed
-        if self._append_time:
-            set_append_time(memoryview(made), 0, now_ms)
         return made
 
 

@@ -5,8 +5,8 @@ broker, which owns the folder, swaps them in (cleaner_swap). Segments are cleane
 fill one segment, so a shrinking log does not end as thousands of small files. The last batch of
 each group is kept, if need be without records, so a cleaned segment ends where the group ended.
 
-Not done: segments with transactions are refused, as aborted records must not win over committed
-ones and the log does not know its aborted transactions yet.
+Skipped: a log in which Kafka wrote transactions is not compacted: aborted records must not win over
+committed ones, and the log does not know its aborted transactions yet.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

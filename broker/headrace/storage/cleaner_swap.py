@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.base.invariant import invariant
 from headrace.storage import walk
-from headrace.storage.disk import Disk
+from headrace.storage.disk import Disk, DiskFault, NoDescriptor
 from headrace.storage.names import (
     CLEANED,
     DELETED,
@@ -39,7 +39,8 @@ def swap_in(log: "Log", base_offset: int, replaces: Sequence[int]) -> list[str] 
     """Make the `.cleaned` segment of `base_offset` take the place of the segments `replaces`.
 
     Returns the renamed files (`.deleted`) for the caller to remove later; None, with the cleaned
-    files removed, where the log no longer has exactly those segments. Raises DiskFault.
+    files removed, where the log no longer has exactly those segments. Raises DiskFault; and
+    NoDescriptor with the log as it was.
     """
     disk, folder = log.disk, log.path
     first = next(
@@ -65,9 +66,13 @@ def swap_in(log: "Log", base_offset: int, replaces: Sequence[int]) -> list[str] 
                 disk.rename(path, path + DELETED)
                 deleted.append(path + DELETED)
     _rename(disk, folder, base_offset, SWAP, "")
-    disk.sync_dir(folder)
-    new = Segment(disk, folder, base_offset, 0)
-    new = Segment(disk, folder, base_offset, new.file().size)
+    try:
+        disk.sync_dir(folder)
+    except NoDescriptor as fault:  # The folder is ahead of us: only a start sets that right.
+        raise DiskFault(str(fault)) from fault
+    new = Segment(
+        disk, folder, base_offset, disk.stat(f"{folder}/{file_name(base_offset, LOG)}").size
+    )
     log.segments[first : first + len(replaces)] = [new]
     invariant(log.segments[-1] is log.active, "the active segment stays")
     log.relink()

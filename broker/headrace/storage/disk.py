@@ -18,6 +18,11 @@ class DiskFull(Exception):
     """No room (ENOSPC, EDQUOT, or RLIMIT_FSIZE). The file is as it was before the call."""
 
 
+class NoDescriptor(DiskFull):
+    """The process has no file descriptor left (EMFILE), or the machine (ENFILE). The disk is as
+    good as ever; as with no room, the call did nothing and is tried again later."""
+
+
 class DiskFault(Exception):
     """Any other error of the disk. What was written is unknown: the log dir goes offline."""
 

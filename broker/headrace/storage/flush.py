@@ -68,6 +68,7 @@ class Flush:
     def run(self) -> None:
         """Sync. Blocks; safe in a thread beside appends. Raises DiskFault.
 
+        Raises NoDescriptor where a name could not be synced: `Log.not_flushed` takes it back.
         Where there is no room for the epochs, `checkpoint` is taken back. Of a log that was
         closed meanwhile, as its topic was deleted, only the files that are open are synced.
         """

@@ -476,6 +476,12 @@ class Log:
             self.recovery_point = max(self.recovery_point, flush.offset)
             self.snapshots.keep([segment.base_offset for segment in self.segments], newest=2)
 
+    def not_flushed(self, flush: Flush) -> None:
+        """`flush` could not do all of it, for want of a descriptor: the next one does."""
+        self.names_new |= flush.names_new
+        self.folder_new |= flush.folder_new
+        self.epochs.dirty |= flush.epochs is not None
+
     def truncated(self, offset: int) -> None:
         """Offsets from `offset` on are gone, so flushes under way prove nothing.
 

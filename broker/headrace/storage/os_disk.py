@@ -1,6 +1,6 @@
 """The Disk port on a real file system.
 
-Every `OSError` becomes one of the port's two faults here and nowhere else. A file closes its
+Every `OSError` becomes one of the port's faults here and nowhere else. A file closes its
 descriptor when the last reference goes, so a slice that is still being sent keeps a segment
 readable after the log let go of it, and a descriptor number is never reused under a reader.
 """
@@ -9,15 +9,17 @@ import errno
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from typing_extensions import Buffer
 
-from headrace.storage.disk import DiskFault, DiskFull, FileStat
+from headrace.storage.disk import DiskFault, DiskFull, FileStat, NoDescriptor
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_RIGHT: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
@@ -32,10 +34,18 @@ _PROBE_EVERY_BYTES: Final = 128 * 1024
 def _translated(error: OSError, action: str, path: str) -> DiskFull | DiskFault:
     if error.errno in _NO_ROOM:
         return DiskFull(f"no room left to {action} {path}: free space on its file system")
+    if error.errno in _NO_DESCRIPTOR:
+        return _no_descriptor(action, path)
     cure = (
         "give the broker's user the right to it" if error.errno in _NO_RIGHT else "check the disk"
     )
     return DiskFault(f"cannot {action} {path}: {error.strerror or error}; {cure}")
+
+
+def _no_descriptor(action: str, path: str) -> NoDescriptor:
+    return NoDescriptor(
+        f"no file descriptor left to {action} {path}: raise the limit of open files (ulimit -n)"
+    )
 
 
 @contextmanager
@@ -181,11 +191,22 @@ class OsLock:
 
 
 class OsDisk:
-    """The Disk port; it has no state."""
+    """The Disk port. Files are opened with descriptors below `descriptors`; what is beyond is
+    for what is open only within a call."""
 
-    __slots__ = ()
+    __slots__ = ("_descriptors",)
+
+    def __init__(self, descriptors: int = sys.maxsize) -> None:
+        self._descriptors = descriptors
 
     def open(self, path: str, *, create: bool = False) -> OsFile:
+        file = self._open(path, create=create)
+        if file.fileno() >= self._descriptors:
+            file.close()
+            raise _no_descriptor("open", path)
+        return file
+
+    def _open(self, path: str, *, create: bool) -> OsFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         with _translating("open", path):
             fd = os.open(path, flags, _CREATE_MODE)
@@ -198,7 +219,7 @@ class OsDisk:
     def write_atomically(self, path: str, parts: Sequence[Buffer], *, durable: bool = True) -> None:
         beside = path + ".tmp"
         self.remove(beside)
-        file = self.open(beside, create=True)
+        file = self._open(beside, create=True)
         try:
             for part in parts:
                 file.append(part)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from headrace.storage import opening
-from headrace.storage.disk import Damaged
+from headrace.storage.disk import Damaged, NoDescriptor
 from headrace.storage.names import DELETED
 from headrace.storage.segment import Segment
 
@@ -27,9 +27,13 @@ def retire_segments(log: "Log", now_ms: int, high_watermark: int) -> list[str]:
     if count == len(log.segments):
         log.roll(now_ms)
     renamed: list[str] = []
-    for segment in log.segments[:count]:
+    for number, segment in enumerate(log.segments[:count]):
         if renamed:  # in order even after a power cut: a start must not find a hole
-            log.disk.sync_dir(log.path)
+            try:
+                log.disk.sync_dir(log.path)
+            except NoDescriptor:
+                count = number  # The others go the next time.
+                break
         renamed += _rename(log, segment)
     del log.segments[:count]
     log.relink()

@@ -2,6 +2,11 @@
 
 The broker never looks behind the header on the hot path: a batch is a header and opaque bytes.
 Source: KIP-98, org.apache.kafka.common.record.DefaultRecordBatch.
+
+Skipped: a batch whose magic, length or number of batches is wrong is refused with INVALID_RECORD;
+Kafka says CORRUPT_MESSAGE, on which clients send it again in vain.
+Skipped: a batch with bytes behind it, with a delete horizon or with a log append time of the
+client's own is refused; Kafka takes it. No known client sends one.
 """
 
 import struct

@@ -199,57 +199,31 @@ def walk(batch: Buffer, bytes_max: int = UNPACKED_BYTES_MAX) -> Iterator[Record]
             base_timestamp + timestamp_delta if append_time is None else append_time,
             None if key_bytes < 0 else payload[key : key + key_bytes],
             None if value_bytes < 0 else payload[value : value + value_bytes],
-            _headers(payload, span) if payload[headers] else (),
+            tuple(_headers(payload, span)) if payload[headers] else (),
         )
 
 
-def validate(batch: Buffer, header: BatchHeader, *, keys_required: bool) -> Refusal | None:
-    """Why a client's batch is refused when its records are looked at, or None.
+def check(payload: bytes, record_count: int, *, keys_required: bool) -> Iterator[Refusal | None]:
+    """Look at a client's records, headers too; None after each, then why they are refused.
 
-    `keys_required` is for compacted topics. Headers of records are walked, too.
+    `keys_required` is for compacted topics. Only INVALID_RECORD comes, and nothing after it.
     """
     try:
-        header, payload = unpack(batch)
-    except CorruptRecords as fault:
-        return Refusal(Code.CORRUPT_MESSAGE, str(fault))
-    try:
-        for index, span in enumerate(spans(payload, header.record_count)):
+        for index, span in enumerate(spans(payload, record_count)):
             if span[3] != index:
-                return Refusal(Code.INVALID_RECORD, f"record {index} has offset delta {span[3]}")
+                yield Refusal(Code.INVALID_RECORD, f"record {index} has offset delta {span[3]}")
+                return
             if keys_required and span[5] < 0:
-                return Refusal(
+                yield Refusal(
                     Code.INVALID_RECORD, f"record {index} has no key, and the topic is compacted"
                 )
-            _headers(payload, span)
+                return
+            if payload[span[8]]:
+                for _ in _headers(payload, span):
+                    yield None
+            yield None
     except CorruptRecords as fault:
-        return Refusal(Code.INVALID_RECORD, str(fault))
-    return None
-
-
-def recompress(
-    batch: Buffer,
-    header: BatchHeader,
-    codec: int,
-    level: int | None = None,
-    *,
-    max_message_bytes: int | None = None,
-) -> bytearray | Refusal:
-    """The batch with its records in another codec, or why it is refused.
-
-    CORRUPT_MESSAGE where its own codec cannot be unpacked, MESSAGE_TOO_LARGE where the new form
-    is above the topic's limit, as Kafka checks again after recompression.
-    """
-    try:
-        _, payload = unpack(batch)
-    except CorruptRecords as fault:
-        return Refusal(Code.CORRUPT_MESSAGE, str(fault))
-    made = seal_batch(header, payload, codec, level)
-    if max_message_bytes is not None and len(made) > max_message_bytes:
-        return Refusal(
-            Code.MESSAGE_TOO_LARGE,
-            f"a batch of {len(made)} bytes in the topic's codec; it takes {max_message_bytes}",
-        )
-    return made
+        yield Refusal(Code.INVALID_RECORD, str(fault))
 
 
 def _span(payload: bytes, start: int) -> Span | None:
@@ -297,9 +271,8 @@ def _span(payload: bytes, start: int) -> Span | None:
     )
 
 
-def _headers(payload: bytes, span: Span) -> tuple[Header, ...]:
+def _headers(payload: bytes, span: Span) -> Iterator[Header]:
     end, start = span[1], span[8]
-    headers = []
     try:
         count, position = read_varint(payload, start)
         if count < 0 or 2 * count > end - position:
@@ -310,17 +283,14 @@ def _headers(payload: bytes, span: Span) -> tuple[Header, ...]:
             position = value + max(value_bytes, 0)
             if key_bytes < 0 or value_bytes < -1 or position > end:
                 raise CorruptRecords("a record header has a length that is not true")
-            headers.append(
-                Header(
-                    str(payload[key : key + key_bytes], "utf-8", "replace"),
-                    None if value_bytes < 0 else payload[value:position],
-                )
+            yield Header(
+                str(payload[key : key + key_bytes], "utf-8", "replace"),
+                None if value_bytes < 0 else payload[value:position],
             )
     except (IndexError, VarintError):
         raise CorruptRecords("the record headers run past the batch") from None
     if position != end:
         raise CorruptRecords("the record headers do not end with the record")
-    return tuple(headers)
 
 
 def _encode_headers(headers: Iterable[Header]) -> bytes:

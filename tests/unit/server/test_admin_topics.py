@@ -195,3 +195,13 @@ async def test_describe_topic_partitions_pages(rig: Rig) -> None:
     outside = {"topic_name": "zz", "partition_index": 0}
     answer = await rig(75, 0, topics=[{"name": "b"}], response_partition_limit=9, cursor=outside)
     assert [t["error_code"] for t in answer["topics"]] == [Code.INVALID_REQUEST]
+
+
+async def test_one_metadata_request_makes_a_bounded_number_of_partitions(tmp_path: Path) -> None:
+    bound = {"partitions_per_request_max": "4", "num_partitions": "2"}
+    async with running(tmp_path / "data", **bound) as rig:
+        topics = [{"name": f"t{number}"} for number in range(5)]
+        answers = [await rig(3, 4, topics=topics, allow_auto_topic_creation=True) for _ in range(2)]
+    absent = Code.UNKNOWN_TOPIC_OR_PARTITION
+    codes = [[topic["error_code"] for topic in answer["topics"]] for answer in answers]
+    assert codes == [[0, 0, absent, absent, absent], [0, 0, 0, 0, absent]]

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,7 @@ class Host:
 
     name = "TEST"
     small_frame_bytes = 100
+    descriptors = sys.maxsize
     requests_max = 4
     queued_bytes_max = 1000
 

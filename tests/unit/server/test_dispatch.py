@@ -36,7 +36,7 @@ async def test_a_bug_on_the_hot_path_is_said(
         monkeypatch.setattr(Partitions, "find", broken)
         peer = Peer()
         connection: Connection = peer  # type: ignore[assignment]
-        assert rig.broker._dispatcher.execute(connection, frame, "PLAINTEXT") is None
+        assert rig.broker.dispatcher.execute(connection, frame, "PLAINTEXT") is None
         assert peer.closed == 1
         assert rig.broker.requests.errors[PRODUCE, -1] == 1
     assert "a bug of ours" in capsys.readouterr().out

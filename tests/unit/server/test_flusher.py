@@ -1,6 +1,7 @@
 """Group commit on real partitions over the simulated disk, whose syncs can be held or fail."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -8,10 +9,12 @@ from uuid import UUID
 import pytest
 from headrace.base.image import PartitionState
 from headrace.core.producers import Producers
+from headrace.server import flusher
 from headrace.server.flusher import Flusher
 from headrace.server.partition import Partition
 from headrace.server.traffic import TopicTraffic
 from headrace.sim.disk import Operation, SimDisk
+from headrace.storage.disk import NoDescriptor
 from headrace.wire.records import NewRecord, build_batch
 
 from tests.coordinators import MemoryRoom
@@ -186,3 +189,17 @@ async def test_closing_waits_for_the_job_in_flight(rig: Rig) -> None:
     rig.go_on.set()
     await closing
     await until(lambda: one.high_watermark == 1)
+
+
+async def test_a_name_that_no_descriptor_was_left_to_sync_is_synced_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher, "_AGAIN_S", 0.0)
+    rig.disk.sync_dir("/")
+    one = rig.partition("one", durability="ack")
+    rig.disk.fail("sync_dir", "/one", fault=NoDescriptor)
+    append(one)
+    await until(lambda: one.high_watermark == 1)
+    assert rig.faults == [] and one.failure is None
+    cut = next(iter(rig.disk.cuts(random.Random(1), 1)))
+    assert cut.open("/one/00000000000000000000.log").size == one.log.size_bytes

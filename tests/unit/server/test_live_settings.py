@@ -11,7 +11,7 @@ from headrace.config.broker import BrokerSettings
 from headrace.config.topic import log_settings
 from headrace.server.broker import Broker
 from headrace.server.record_policy import RecordPolicy
-from headrace.wire.batch import read_batch_header
+from headrace.wire.batch import HEADER_BYTES, read_batch_header
 from headrace.wire.records import NewRecord, build_batch
 
 from tests.unit.server.admin_rig import BROKER, DELETE, SET, running
@@ -41,7 +41,7 @@ def test_the_topics_compression_level_is_used(codec: str, low: str, high: str) -
         overrides = {"compression.type": codec, f"compression.{codec}.level": level}
         policy = RecordPolicy.of(log_settings(BrokerSettings(), overrides))
         assert policy is not None
-        made = policy.apply(memoryview(batch), header, 1)
+        made = policy.repack(header, bytes(batch[HEADER_BYTES:]))
         assert isinstance(made, bytearray)
         return len(made)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Cold(OsFile):
 class Line:
     """An Outgoing and the peer's end of its socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, descriptors: int = sys.maxsize) -> None:
         path = str(folder / "00.log")
         with open(path, "wb") as file:
             file.write(DATA)
@@ -48,7 +49,11 @@ class Line:
         self.drained = asyncio.Event()
         self.lost: list[str | None] = []
         self.outgoing = Outgoing(
-            asyncio.get_running_loop(), self.ours, drained=self.drained.set, lost=self.lost.append
+            asyncio.get_running_loop(),
+            self.ours,
+            descriptors=descriptors,
+            drained=self.drained.set,
+            lost=self.lost.append,
         )
 
     async def read(self, count: int, *, at_a_time: int = 1 << 20) -> bytes:
@@ -162,3 +167,13 @@ async def test_a_peer_that_went_away_is_nothing_to_speak_of(line: Line) -> None:
     line.peer.close()
     line.outgoing.send([b"answer"])
     assert line.lost == [None]
+
+
+async def test_a_slow_reader_takes_no_descriptor_that_logs_need(tmp_path: Path) -> None:
+    line = Line(tmp_path, descriptors=0)
+    try:
+        line.outgoing.send([DATA])
+        assert not line.outgoing.waits
+        assert "limit of open files" in str(line.lost[0])
+    finally:
+        line.close()

@@ -41,6 +41,26 @@ async def test_a_topic_deleted_and_made_anew_keeps_its_records(tmp_path: Path) -
         assert _bounds(rig, "t") == (0, 10)
 
 
+async def test_a_large_topic_is_made_anew_while_its_old_folders_go(tmp_path: Path) -> None:
+    """Folders are let go in turns; a partition of the same name finishes its own first."""
+    last = 299
+    async with running(tmp_path / "data") as rig:
+        await rig.create("t", last + 1)
+        await rig.broker.partitions.all_open()
+        old = rig.broker.partitions.get("t", last)
+        assert old is not None
+        await rig(20, 5, topic_names=["t"])
+        assert rig.broker.partitions.get("t", last) is None
+        await rig.create("t", last + 1)
+        await rig.broker.partitions.all_open()
+        new = rig.broker.partitions.get("t", last)
+        assert new is not None and new.topic_id != old.topic_id
+        _append(rig, "t", 10)
+    async with running(tmp_path / "data") as rig:
+        assert len(rig.broker.partitions) == last + 1
+        assert _bounds(rig, "t") == (0, 10)
+
+
 def _fetch(rig: Rig, topic: str, offset: int) -> Code:
     terms = fetching.Terms(
         max_wait_ms=0, min_bytes=1, max_bytes=1000, committed_only=False, is_consumer=True

@@ -1,10 +1,12 @@
 """The contract of the Disk port, on the real file system and on the simulated one."""
 
 import random
+import resource
+from pathlib import Path
 
 import pytest
 from headrace.sim.disk import SimDisk
-from headrace.storage.disk import Disk, DiskFault
+from headrace.storage.disk import Disk, DiskFault, NoDescriptor
 from headrace.storage.os_disk import OsDisk
 
 
@@ -186,3 +188,28 @@ def test_both_agree_on_random_work(tmp_path) -> None:
 
     for seed in range(20):
         assert run(os_disk, seed) == run(sim_disk, seed)
+
+
+def test_files_leave_the_last_descriptors_to_what_is_open_for_a_moment(tmp_path: Path) -> None:
+    first = OsDisk().open(f"{tmp_path}/a", create=True)
+    disk = OsDisk(first.fileno() + 1)
+    with pytest.raises(NoDescriptor, match="ulimit -n"):
+        disk.open(f"{tmp_path}/b", create=True)
+    disk.write_atomically(f"{tmp_path}/c", [b"x"])
+    disk.sync_dir(str(tmp_path))
+    first.close()
+    disk.open(f"{tmp_path}/b", create=True).close()
+
+
+def test_no_descriptor_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    disk, (soft, hard) = OsDisk(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    last = disk.open(f"{tmp_path}/a", create=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, hard))
+    try:
+        for call in (disk.open, disk.read, disk.list, disk.sync_dir, disk.lock):
+            with pytest.raises(NoDescriptor):
+                call(str(tmp_path))
+        with pytest.raises(NoDescriptor):
+            disk.write_atomically(f"{tmp_path}/a", [b"x"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -207,9 +207,8 @@ class Tight(OsDisk):
 
     allowed = 10**9
 
-    def open(self, path: str, *, create: bool = False) -> "TightFile":  # type: ignore[override]
-        file = super().open(path, create=create)
-        return TightFile(self, file)
+    def _open(self, path: str, *, create: bool) -> "TightFile":  # type: ignore[override]
+        return TightFile(self, super()._open(path, create=create))
 
 
 class TightFile:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from headrace.sim.disk import SimDisk
+from headrace.storage.disk import NoDescriptor
 from headrace.storage.log import Log, OffsetOutOfRange
 from headrace.storage.os_disk import OsDisk
 
@@ -94,3 +96,16 @@ def test_start_offset_beyond_the_log_restarts_it(tmp_path: Path) -> None:
     log.close()
     again = open_log(OsDisk(), log.path, clean=True, log_start_offset=77)
     assert (again.log_start_offset, again.log_end_offset, again.size_bytes) == (77, 77, 0)
+
+
+def test_without_a_descriptor_the_rest_goes_the_next_time(tmp_path: Path) -> None:
+    disk = SimDisk()
+    log = open_log(disk, "/t-0", segment_bytes=150, retention_ms=1)
+    for minute in range(5):
+        append(log, timestamp=NOW_MS + minute * 60_000)
+    disk.fail("sync_dir", "/t-0", fault=NoDescriptor)
+    log.retire_segments(NOW_MS + 10**9)
+    assert (bases(log), log.log_start_offset) == ([1, 2, 3, 4, 5], 1)
+    assert len(read_all(log)) == 4
+    log.retire_segments(NOW_MS + 10**9)
+    assert bases(log) == [5]

@@ -5,15 +5,21 @@ request. v0-v2 are advertised and refused (KAFKA-18659).
 Skipped: Produce looks at a batch's header alone; records are walked only on compacted topics,
 for another codec, and with record.validation=full. Kafka walks them always.
 Skipped: Produce answers a repeated batch without its log append time, and no record_errors.
+Skipped: Produce answers a partition that is named twice twice, and a topic without partitions;
+Kafka once, and not at all.
+Skipped: Produce tells log_start_offset with more refusals than Kafka.
 Skipped: Produce of a transactional batch is refused with INVALID_TXN_STATE: no transactions yet.
 """
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.base.errors import Code, Refusal
 from headrace.base.image import INTERNAL_TOPICS
 from headrace.server.connection import Answer, Connection, Outcome
+from headrace.server.partition import Appended
+from headrace.server.record_policy import RecordPolicy
 from headrace.wire import produce
 from headrace.wire.batch import CODEC_MASK
 from headrace.wire.framing import ProtocolError, RequestHeader
@@ -49,6 +55,7 @@ def handle_frame(
     find, now_ms = broker.partitions.find, broker.clock.wall_ms()
     answers: Produceds = []
     waiting: list[tuple[Partition, int]] = []
+    to_open: list[_ToOpen] = []
     refuses_acks = acks not in (-1, 0, 1)
     for topic, items in request.topics:
         produceds = []
@@ -70,10 +77,13 @@ def handle_frame(
                 produceds.append(_refused(index, why))
                 continue
             made = partition.append(frame, start, end, acks, now_ms)
-            if isinstance(made, Refusal):
-                partition.traffic.failedproducerequests += 1
-                broker.requests.count_error(PRODUCE, made.code)
-                produceds.append(_refused(index, made, partition))
+            if not isinstance(made, Appended):
+                if isinstance(made, Refusal):
+                    produceds.append(_failed(broker, partition, made))
+                else:
+                    batch = bytearray(frame[start:end])  # The frame is gone by then.
+                    to_open.append(_ToOpen(partition, made, batch, produceds, len(produceds)))
+                    produceds.append(Produced(index, Code.UNKNOWN_SERVER_ERROR))
                 continue
             base_offset, end_offset, append_time_ms = made
             produceds.append(
@@ -86,15 +96,93 @@ def handle_frame(
     throttle_ms = 0
     if broker.quotas.active:
         throttle_ms = broker.quotas.produced(connection, header.client_id, len(frame))
-    if acks == 0:
-        if any(p.code for _, produceds in answers for p in produceds):
-            connection.close("a produce with acks=0 failed; closing is how its client learns it")
-        return None
-    if waiting:
-        return _Waiting(
-            broker, connection, header, request.timeout_ms, answers, waiting, throttle_ms
-        ).answer
-    return produce.write_produce(version, header.correlation_id, answers, throttle_ms)
+    if to_open or (waiting and acks):
+        asked = _Asked(broker, connection, header, acks, request.timeout_ms, throttle_ms)
+        answer = Answer(connection, holds=bool(to_open))
+        if to_open:
+            work = _open_and_append(asked, answers, waiting, to_open, answer)
+            broker.dispatcher.later(connection, header, work, answer)
+        else:
+            _Waiting(asked, answers, waiting, answer)
+        return answer
+    return _answered(connection, header, acks, answers, throttle_ms)
+
+
+class _Asked(NamedTuple):
+    """The request, as far as its answer needs it."""
+
+    broker: "Broker"
+    connection: Connection
+    header: RequestHeader
+    acks: int
+    timeout_ms: int
+    throttle_ms: int
+
+    def answered(self, answers: Produceds) -> bytes | None:
+        """The answer with these parts."""
+        return _answered(self.connection, self.header, self.acks, answers, self.throttle_ms)
+
+
+class _ToOpen(NamedTuple):
+    """A batch whose records are looked at first; what becomes of it goes to `answers[place]`."""
+
+    partition: "Partition"
+    policy: RecordPolicy
+    batch: bytearray
+    answers: list[Produced]
+    place: int
+
+
+async def _open_and_append(
+    asked: _Asked,
+    answers: Produceds,
+    waiting: "list[tuple[Partition, int]]",
+    to_open: Sequence[_ToOpen],
+    answer: Answer,
+) -> None:
+    """The rest of a request in which some batches had to be opened, in the order asked."""
+    broker = asked.broker
+    for partition, policy, batch, produceds, place in to_open:
+        made: Appended | Refusal | RecordPolicy
+        opened = await broker.batches.open(policy, batch)
+        if isinstance(opened, Refusal):
+            made = opened
+        else:
+            frame, now_ms = memoryview(opened), broker.clock.wall_ms()
+            made = partition.append(frame, 0, len(frame), asked.acks, now_ms, opened=True)
+        if isinstance(made, Refusal):
+            produceds[place] = _failed(broker, partition, made)
+        elif isinstance(made, Appended):
+            start = partition.log.log_start_offset
+            produceds[place] = Produced(
+                partition.index, 0, made.base_offset, made.append_time_ms, start
+            )
+            waits = asked.acks == _ALL or partition.durable
+            if waits and partition.replica.high_watermark < made.end_offset:
+                waiting.append((partition, made.end_offset))
+    if waiting and asked.acks:
+        answer.release()
+        _Waiting(asked, answers, waiting, answer)
+    else:
+        answer.resolve(asked.answered(answers))
+
+
+def _answered(
+    connection: Connection, header: RequestHeader, acks: int, answers: Produceds, throttle_ms: int
+) -> bytes | None:
+    if acks:
+        return produce.write_produce(
+            header.api_version, header.correlation_id, answers, throttle_ms
+        )
+    if any(p.code for _, produceds in answers for p in produceds):
+        connection.close("a produce with acks=0 failed; closing is how its client learns it")
+    return None
+
+
+def _failed(broker: "Broker", partition: "Partition", why: Refusal) -> Produced:
+    partition.traffic.failedproducerequests += 1
+    broker.requests.count_error(PRODUCE, why.code)
+    return _refused(partition.index, why, partition)
 
 
 def _is_zstd(frame: memoryview, start: int, end: int) -> bool:
@@ -132,33 +220,20 @@ def _refused(index: int, why: Refusal, partition: "Partition | None" = None) -> 
 class _Waiting:
     """A produce that is appended and not yet committed everywhere it must be."""
 
-    __slots__ = (
-        "_answers",
-        "_broker",
-        "_header",
-        "_left",
-        "_pending",
-        "_throttle_ms",
-        "_timer",
-        "answer",
-    )
+    __slots__ = ("_answer", "_answers", "_asked", "_left", "_pending", "_timer")
 
     def __init__(
         self,
-        broker: "Broker",
-        connection: Connection,
-        header: RequestHeader,
-        timeout_ms: int,
+        asked: _Asked,
         answers: Produceds,
         waiting: "list[tuple[Partition, int]]",
-        throttle_ms: int,
+        answer: Answer,
     ) -> None:
-        self.answer = Answer(connection, holds=False)
-        self._broker, self._header, self._answers = broker, header, answers
+        self._asked, self._answers, self._answer = asked, answers, answer
         self._pending = waiting
-        self._throttle_ms = throttle_ms
         self._left = len(waiting)
-        self._timer = broker.loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
+        timeout_s = max(asked.timeout_ms, 0) / 1000
+        self._timer = asked.broker.loop.call_later(timeout_s, self._expire)
         for partition, end_offset in waiting:
             if partition.when_committed(end_offset, self._committed):
                 self._left -= 1
@@ -167,11 +242,11 @@ class _Waiting:
 
     def _committed(self) -> None:
         self._left -= 1
-        if not self._left and not self.answer.ready:
+        if not self._left and not self._answer.ready:
             self._finish()
 
     def _expire(self) -> None:
-        if not self.answer.ready:
+        if not self._answer.ready:
             self._finish()
 
     def _finish(self) -> None:
@@ -182,15 +257,10 @@ class _Waiting:
                 self._fail(partition, Code.KAFKA_STORAGE_ERROR)
             elif partition.replica.high_watermark < end_offset:
                 self._fail(partition, Code.REQUEST_TIMED_OUT)
-        header = self._header
-        self.answer.resolve(
-            produce.write_produce(
-                header.api_version, header.correlation_id, self._answers, self._throttle_ms
-            )
-        )
+        self._answer.resolve(self._asked.answered(self._answers))
 
     def _fail(self, partition: "Partition", code: Code) -> None:
-        self._broker.requests.count_error(PRODUCE, code)
+        self._asked.broker.requests.count_error(PRODUCE, code)
         for topic, produceds in self._answers:
             if topic not in (partition.topic, partition.topic_id.bytes):
                 continue

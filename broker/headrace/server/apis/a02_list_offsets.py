@@ -1,6 +1,7 @@
 """ListOffsets v1-v11. Behaviour: latest (by isolation level), earliest, max timestamp (KIP-734),
 by timestamp, earliest local (KIP-405); the leader epoch of the record is answered (KIP-320).
 
+Skipped: ListOffsets answers a partition that is named twice twice; Kafka once.
 Skipped: ListOffsets -5 (latest tiered) and -6 (earliest pending upload) answer offset -1: no
 topic is tiered yet.
 """
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.base.errors import Code
 from headrace.server.dispatch import Fields, RequestContext
 from headrace.server.partition import Partition
-from headrace.storage.disk import Damaged, DiskFault
+from headrace.storage.disk import Damaged, DiskFault, NoDescriptor
 
 if TYPE_CHECKING:
     from headrace.server.broker import Broker
@@ -59,6 +60,8 @@ def handle(broker: "Broker", request: Any, context: RequestContext) -> Fields:
             return _item(index, Code.NONE, _look_up(partition, stamp, committed))
         except Damaged:
             return _item(index, Code.CORRUPT_MESSAGE)
+        except NoDescriptor:
+            return _item(index, Code.KAFKA_STORAGE_ERROR)
         except DiskFault as fault:
             return _item(index, partition.fail(str(fault)).code)
 

@@ -1,6 +1,10 @@
 """Metadata v0-v13. Behaviour: by name, by topic id (v12+), all topics (null; in v0 an empty
 list); a topic asked by name is created where auto-creation is on and the request allows it,
-and answered with LEADER_NOT_AVAILABLE only if that takes longer than the request waits.
+and answered with LEADER_NOT_AVAILABLE only if that takes longer than the request waits. Once a
+request made partitions.per.request.max partitions, its other topics are left to the next request.
+
+Skipped: Metadata creates a topic before it answers; Kafka answers LEADER_NOT_AVAILABLE first. It
+creates at most partitions.per.request.max partitions a request; Kafka has no bound.
 """
 
 import asyncio
@@ -36,9 +40,13 @@ async def handle(broker: "Broker", request: Any, context: RequestContext) -> Fie
         may_create = version < _ALLOWED_ALWAYS_BELOW or request.allow_auto_topic_creation
         # Each topic once, as in Kafka: a small request must not ask for a huge answer.
         once = {(item.name, getattr(item, "topic_id", None)): item for item in request.topics}
-        topics = []
+        topics, left = [], broker.settings.partitions_per_request_max
         for number, item in enumerate(once.values(), 1):
+            before = broker.metadata.image.topics.get(item.name)
             topics.append(await _asked(broker, item, context, may_create, with_operations))
+            made = None if before else broker.metadata.image.topics.get(item.name)
+            left -= len(made.partitions) if made else 0
+            may_create = may_create and left > 0
             if number % _ITEMS_A_TURN == 0:
                 await asyncio.sleep(0)
     image = broker.metadata.image

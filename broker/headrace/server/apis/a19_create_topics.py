@@ -2,6 +2,9 @@
 Kafka 4.3 checks them; each topic succeeds or fails alone; v5+ answers the settings in effect
 (KIP-525), v7 the topic id. A topic is in this broker's metadata when the answer leaves.
 
+Skipped: CreateTopics refuses a name that collides in metrics (a.b and a_b) with one of the same
+request too; Kafka looks at those that exist alone.
+Skipped: CreateTopics refuses partitions for which the limit of open files has no room.
 Skipped: CreateTopics waits until the topic is there whatever timeout_ms says.
 """
 

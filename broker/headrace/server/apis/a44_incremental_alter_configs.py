@@ -2,6 +2,8 @@
 (one, or "" for all; they apply while it runs) and broker loggers; each resource alone.
 
 Skipped: IncrementalAlterConfigs knows no settings of groups and of client metrics.
+Skipped: IncrementalAlterConfigs refuses an unknown setting of a broker; Kafka keeps it for plugins.
+Skipped: IncrementalAlterConfigs keeps a list as it was given; Kafka drops words that are repeated.
 """
 
 from typing import TYPE_CHECKING, Any
